@@ -1,0 +1,181 @@
+/** Descriptors that carry data between processes: pipes, unix sockets, SCM_RIGHTS, poll(2), signalfd(2). */
+
+import { SyscallError } from "../../errors.ts";
+import {
+  AF_UNIX,
+  F_GETFL,
+  F_SETFL,
+  F_SETPIPE_SZ,
+  MSG_CMSG_CLOEXEC,
+  MSG_NOSIGNAL,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+} from "../constants.ts";
+import { address, c, check } from "../libc.ts";
+import { signalSet } from "./process.ts";
+
+/** read(2), again after EINTR. 0 at the end; undefined where it would block. */
+export function readInto(fd: number, buffer: Uint8Array): number | undefined {
+  return transfer("read", fd, () => c.read(fd, buffer, buffer.length));
+}
+/** write(2), again after EINTR. May write less than given; undefined where it would block. */
+export function writeFrom(fd: number, bytes: Uint8Array): number | undefined {
+  return transfer("write", fd, () => c.write(fd, bytes, bytes.length));
+}
+function transfer(syscall: string, fd: number, call: () => number | bigint): number | undefined {
+  for (;;) {
+    try {
+      return check(syscall, call(), `descriptor ${fd}`);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      if (error.code === "EAGAIN") return undefined;
+      if (error.code !== "EINTR") throw error;
+    }
+  }
+}
+/** Writes all of it to a descriptor; waits where that would block. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let offset = 0; offset < bytes.length; ) {
+    const written = writeFrom(fd, bytes.subarray(offset));
+    if (written === undefined) poll([{ fd, events: 4 /* POLLOUT */ }], -1);
+    else offset += written;
+  }
+}
+
+/** pipe2(2), close-on-exec. */
+export function pipe(): { readFd: number; writeFd: number } {
+  const fds = new Int32Array(2);
+  check("pipe", c.pipe2(fds, O_CLOEXEC));
+  return { readFd: fds[0]!, writeFd: fds[1]! };
+}
+/** fcntl(2) F_SETPIPE_SZ; a refusal (pipe-user-pages-soft) leaves the size as it was. */
+export function growPipe(fd: number, sizeBytes: number): void {
+  c.fcntl(fd, F_SETPIPE_SZ, sizeBytes);
+}
+export function setNonBlocking(fd: number, on: boolean): void {
+  const flags = check("fcntl", c.fcntl(fd, F_GETFL, 0), `descriptor ${fd}`);
+  check("fcntl", c.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), `descriptor ${fd}`);
+}
+
+/** socketpair(2) of unix sockets. `packets` keeps message borders. */
+export function socketPair(kind: "stream" | "packets"): [number, number] {
+  const fds = new Int32Array(2);
+  const type = (kind === "stream" ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC;
+  check("socketpair", c.socketpair(AF_UNIX, type, 0, fds));
+  return [fds[0]!, fds[1]!];
+}
+
+/** sockaddr_un; paths over 107 bytes do not fit: <sys/un.h>. */
+function unixAddress(path: string): Uint8Array {
+  const bytes = Buffer.from(path);
+  if (bytes.length > 107) throw new SyscallError("bind", 36 /* ENAMETOOLONG */, path);
+  const sockaddr = Buffer.alloc(2 + bytes.length + 1);
+  sockaddr.writeUInt16LE(AF_UNIX);
+  bytes.copy(sockaddr, 2);
+  return sockaddr;
+}
+/** A listening unix stream socket at `path`; non-blocking. */
+export function listenUnix(path: string): number {
+  const fd = check("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const sockaddr = unixAddress(path);
+  check("bind", c.bind(fd, sockaddr, sockaddr.length), path);
+  check("listen", c.listen(fd, 128), path);
+  return fd;
+}
+/** A connection to the unix stream socket at `path`; blocking. */
+export function connectUnix(path: string): number {
+  const fd = check("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr = unixAddress(path);
+  try {
+    check("connect", c.connect(fd, sockaddr, sockaddr.length), path);
+  } catch (error) {
+    c.close(fd);
+    throw error;
+  }
+  return fd;
+}
+/** accept4(2), close-on-exec and non-blocking; undefined where nobody waits. */
+export function accept(fd: number): number | undefined {
+  return transfer("accept", fd, () => c.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+/** A socket address_family(7) socket for ioctl(2) on interfaces. */
+export function socket(family: number, type: number, protocol = 0): number {
+  return check("socket", c.socket(family, type | SOCK_CLOEXEC, protocol));
+}
+
+/** sendmsg(2): one message, with descriptors (SCM_RIGHTS, unix(7)). */
+export function sendMessage(fd: number, bytes: Uint8Array, fds: number[] = []): void {
+  const message = messageHeader(bytes.length ? bytes : new Uint8Array(1), fds);
+  transfer("sendmsg", fd, () => c.sendmsg(fd, message.header, MSG_NOSIGNAL));
+  void message.keep;
+}
+/** recvmsg(2): one message of at most `maxBytes`, with up to four descriptors (close-on-exec). Empty `bytes` at the end. */
+export function receiveMessage(fd: number, maxBytes = 65536): { bytes: Buffer; fds: number[] } | undefined {
+  const bytes = Buffer.alloc(maxBytes);
+  const message = messageHeader(bytes, [0, 0, 0, 0]);
+  message.control.fill(0);
+  const length = transfer("recvmsg", fd, () => c.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC));
+  if (length === undefined) return undefined;
+  const controlLength = Number(message.control.readBigUInt64LE(0));
+  const fds: number[] = [];
+  for (let offset = 16; offset + 4 <= controlLength; offset += 4) fds.push(message.control.readInt32LE(offset));
+  return { bytes: bytes.subarray(0, length), fds };
+}
+
+/** struct msghdr, one iovec and one cmsghdr, as <bits/socket.h> lays them out on 64-bit machines. */
+function messageHeader(bytes: Uint8Array, fds: number[]): { header: Buffer; control: Buffer; keep: unknown } {
+  const iovec = Buffer.alloc(16);
+  iovec.writeBigUInt64LE(BigInt(address(bytes)), 0);
+  iovec.writeBigUInt64LE(BigInt(bytes.length), 8);
+  const control = Buffer.alloc(16 + Math.ceil((fds.length * 4) / 8) * 8);
+  control.writeBigUInt64LE(BigInt(16 + fds.length * 4), 0);
+  control.writeInt32LE(1, 8); // SOL_SOCKET
+  control.writeInt32LE(1, 12); // SCM_RIGHTS
+  fds.forEach((fd, index) => {
+    control.writeInt32LE(fd, 16 + index * 4);
+  });
+  const header = Buffer.alloc(56);
+  header.writeBigUInt64LE(BigInt(address(iovec)), 16);
+  header.writeBigUInt64LE(1n, 24);
+  if (fds.length) {
+    header.writeBigUInt64LE(BigInt(address(control)), 32);
+    header.writeBigUInt64LE(BigInt(control.length), 40);
+  }
+  return { header, control, keep: [iovec, bytes] };
+}
+
+/** What to wait for on a descriptor: POLLIN, POLLOUT. */
+export interface PollRequest {
+  fd: number;
+  events: number;
+}
+/** poll(2): the events that arrived, in the order asked. `timeoutMs` -1 waits for ever. */
+export function poll(requests: PollRequest[], timeoutMs: number): number[] {
+  const fds = Buffer.alloc(Math.max(1, requests.length) * 8);
+  requests.forEach(({ fd, events }, index) => {
+    fds.writeInt32LE(fd, index * 8);
+    fds.writeInt16LE(events, index * 8 + 4);
+  });
+  try {
+    check("poll", c.poll(fds, requests.length, timeoutMs));
+  } catch (error) {
+    if (!(error instanceof SyscallError && error.code === "EINTR")) throw error;
+    return requests.map(() => 0);
+  }
+  return requests.map((_, index) => fds.readInt16LE(index * 8 + 6));
+}
+
+/** signalfd(2), non-blocking; the signals must be blocked first (setSignalMask). */
+export function signalFd(signals: number[]): number {
+  return check("signalfd", c.signalfd(-1, signalSet(signals), O_CLOEXEC | O_NONBLOCK));
+}
+/** The next pending signal's number, or undefined. */
+export function readSignal(fd: number): number | undefined {
+  const info = Buffer.alloc(128); // struct signalfd_siginfo
+  return readInto(fd, info) === 128 ? info.readUInt32LE(0) : undefined;
+}

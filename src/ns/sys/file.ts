@@ -1,0 +1,220 @@
+/** Files by descriptor: the *at(2) calls, openat2(2), extended attributes, locks. */
+
+import { SyscallError } from "../../errors.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  O_CLOEXEC,
+} from "../constants.ts";
+import { c, check, cstring, syscall } from "../libc.ts";
+
+/** openat(2), always close-on-exec. */
+export function openAt(dirFd: number, path: string, flags: number, mode = 0): number {
+  return check("open", c.openat(dirFd, cstring(path), flags | O_CLOEXEC, mode), path);
+}
+/** open(2), always close-on-exec. */
+export function open(path: string, flags: number, mode = 0): number {
+  return openAt(AT_FDCWD, path, flags, mode);
+}
+/** openat2(2). `resolve`: RESOLVE_*; RESOLVE_IN_ROOT treats `dirFd` as the root that no symlink or `..` leaves. */
+export function openAt2(dirFd: number, path: string, flags: number, resolve: number, mode = 0): number {
+  const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
+  const result = syscall("openat2", dirFd, cstring(path), new Uint8Array(how.buffer), how.byteLength);
+  return check("openat2", result, path);
+}
+/** close(2); a bad descriptor is a bug and throws. */
+export function close(fd: number): void {
+  check("close", c.close(fd), `descriptor ${fd}`);
+}
+
+export function mkdirAt(dirFd: number, name: string, mode: number): void {
+  check("mkdir", c.mkdirat(dirFd, cstring(name), mode), name);
+}
+/** mknodat(2). `device` is makedev(3)'s number. */
+export function mknodAt(dirFd: number, name: string, mode: number, device: number | bigint = 0): void {
+  check("mknod", c.mknodat(dirFd, cstring(name), mode, device), name);
+}
+/** gnu_dev_makedev(3). */
+export function makeDevice(major: number, minor: number): bigint {
+  const [high, low] = [BigInt(major), BigInt(minor)];
+  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+}
+export function symlinkAt(target: string, dirFd: number, name: string): void {
+  check("symlink", c.symlinkat(cstring(target), dirFd, cstring(name)), name);
+}
+/** linkat(2) without following a symlink at `oldName`. */
+export function linkAt(oldDirFd: number, oldName: string, newDirFd: number, newName: string): void {
+  check("link", c.linkat(oldDirFd, cstring(oldName), newDirFd, cstring(newName), 0), newName);
+}
+export function unlinkAt(dirFd: number, name: string): void {
+  check("unlink", c.unlinkat(dirFd, cstring(name), 0), name);
+}
+export function rmdirAt(dirFd: number, name: string): void {
+  check("rmdir", c.unlinkat(dirFd, cstring(name), AT_REMOVEDIR), name);
+}
+/** renameat2(2). Flags: RENAME_NOREPLACE or 0. */
+export function renameAt(oldDirFd: number, oldName: string, newDirFd: number, newName: string, flags = 0): void {
+  check("rename", c.renameat2(oldDirFd, cstring(oldName), newDirFd, cstring(newName), flags), newName);
+}
+export function readlinkAt(dirFd: number, name: string): string {
+  const buffer = Buffer.alloc(4096);
+  const length = check("readlink", c.readlinkat(dirFd, cstring(name), buffer, buffer.length), name);
+  return buffer.toString("utf8", 0, length);
+}
+
+export function fchown(fd: number, uid: number, gid: number): void {
+  check("fchown", c.fchown(fd, uid, gid), `descriptor ${fd}`);
+}
+export function fchmod(fd: number, mode: number): void {
+  check("fchmod", c.fchmod(fd, mode), `descriptor ${fd}`);
+}
+/** fchownat(2) on the name itself, never on what a symlink there points to. */
+export function chownAt(dirFd: number, name: string, uid: number, gid: number): void {
+  check("chown", c.fchownat(dirFd, cstring(name), uid, gid, AT_SYMLINK_NOFOLLOW), name);
+}
+/** fchmodat(2). It follows symlinks: only for names known to be something else. */
+export function chmodAt(dirFd: number, name: string, mode: number): void {
+  check("chmod", c.fchmodat(dirFd, cstring(name), mode, 0), name);
+}
+
+/** A time as timespec: whole seconds (may be negative) and nanoseconds. */
+export interface Time {
+  seconds: number;
+  nanoseconds: number;
+}
+function timespecs(accessed: Time, modified: Time): BigInt64Array {
+  return new BigInt64Array([accessed, modified].flatMap((time) => [BigInt(time.seconds), BigInt(time.nanoseconds)]));
+}
+export function futimens(fd: number, accessed: Time, modified: Time): void {
+  check("futimens", c.futimens(fd, timespecs(accessed, modified)), `descriptor ${fd}`);
+}
+/** utimensat(2) on the name itself, not through a symlink. */
+export function setTimesAt(dirFd: number, name: string, accessed: Time, modified: Time): void {
+  check("utimensat", c.utimensat(dirFd, cstring(name), timespecs(accessed, modified), AT_SYMLINK_NOFOLLOW), name);
+}
+
+/** What statx(2) tells. Sizes in bytes; `blocks` of 512 bytes; `device` is major * 2^20 + minor style makedev, as bigint. */
+export interface Status {
+  mode: number;
+  uid: number;
+  gid: number;
+  links: number;
+  inode: bigint;
+  size: number;
+  blocks: number;
+  deviceMajor: number;
+  deviceMinor: number;
+  rdevMajor: number;
+  rdevMinor: number;
+  accessed: Time;
+  modified: Time;
+  changed: Time;
+  /** The kernel's id of the mount (5.8 and later): tells a mount point even of one file system. */
+  mountId: bigint;
+}
+/** statx(2) of the name itself; with an empty name, of `dirFd`. */
+export function statAt(dirFd: number, name: string): Status {
+  const buffer = Buffer.alloc(256);
+  const mask = 0x17ff; // STATX_BASIC_STATS | STATX_MNT_ID
+  const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+  check("statx", syscall("statx", dirFd, cstring(name), flags, mask, buffer), name);
+  const time = (offset: number) => ({
+    seconds: Number(buffer.readBigInt64LE(offset)),
+    nanoseconds: buffer.readUInt32LE(offset + 8),
+  });
+  return {
+    links: buffer.readUInt32LE(16),
+    uid: buffer.readUInt32LE(20),
+    gid: buffer.readUInt32LE(24),
+    mode: buffer.readUInt16LE(28),
+    inode: buffer.readBigUInt64LE(32),
+    size: Number(buffer.readBigUInt64LE(40)),
+    blocks: Number(buffer.readBigUInt64LE(48)),
+    accessed: time(64),
+    changed: time(96),
+    modified: time(112),
+    rdevMajor: buffer.readUInt32LE(128),
+    rdevMinor: buffer.readUInt32LE(132),
+    deviceMajor: buffer.readUInt32LE(136),
+    deviceMinor: buffer.readUInt32LE(140),
+    mountId: buffer.readBigUInt64LE(144),
+  };
+}
+
+/** lsetxattr(2) on `path` itself. */
+export function setXattr(path: string, name: string, value: Uint8Array): void {
+  const bytes = value.length ? value : new Uint8Array(1); // an address is needed even for no bytes
+  check("setxattr", c.lsetxattr(cstring(path), cstring(name), bytes, value.length, 0), `${path} ${name}`);
+}
+export function fsetXattr(fd: number, name: string, value: Uint8Array): void {
+  const bytes = value.length ? value : new Uint8Array(1);
+  check("setxattr", c.fsetxattr(fd, cstring(name), bytes, value.length, 0), name);
+}
+/** lgetxattr(2); undefined where there is none of that name. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+  const buffer = Buffer.alloc(65536); // XATTR_SIZE_MAX
+  try {
+    const length = check("getxattr", c.lgetxattr(cstring(path), cstring(name), buffer, buffer.length), path);
+    return buffer.subarray(0, length);
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === "ENODATA") return undefined;
+    throw error;
+  }
+}
+/** llistxattr(2): the names. */
+export function listXattrs(path: string): string[] {
+  const buffer = Buffer.alloc(65536); // XATTR_LIST_MAX
+  const length = check("listxattr", c.llistxattr(cstring(path), buffer, buffer.length), path);
+  return buffer.toString("utf8", 0, length).split("\0").filter(Boolean);
+}
+
+/** flock(2). Without `wait`, false where somebody else holds it. */
+export function lock(fd: number, kind: "shared" | "exclusive", wait = true): boolean {
+  const operation = (kind === "shared" ? LOCK_SH : LOCK_EX) | (wait ? 0 : LOCK_NB);
+  try {
+    check("flock", c.flock(fd, operation), `descriptor ${fd}`);
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === "EAGAIN") return false;
+    throw error;
+  }
+}
+export function fsync(fd: number): void {
+  check("fsync", c.fsync(fd), `descriptor ${fd}`);
+}
+/** syncfs(2): the whole file system that `fd` lies on. */
+export function syncFs(fd: number): void {
+  check("syncfs", c.syncfs(fd), `descriptor ${fd}`);
+}
+export function ftruncate(fd: number, sizeBytes: number): void {
+  check("ftruncate", c.ftruncate(fd, sizeBytes), `descriptor ${fd}`);
+}
+
+/** The names in a directory, from getdents64(2) on the descriptor itself; `.` and `..` are left out. */
+export function listDirectory(dirFd: number): { name: string; isDirectory: boolean }[] {
+  const entries: { name: string; isDirectory: boolean }[] = [];
+  const buffer = Buffer.alloc(32768);
+  check("lseek", c.lseek(dirFd, 0, 0), `descriptor ${dirFd}`);
+  for (;;) {
+    const length = check("getdents64", syscall("getdents64", dirFd, buffer, buffer.length), `descriptor ${dirFd}`);
+    if (length === 0) return entries;
+    for (let offset = 0; offset < length; ) {
+      const recordLength = buffer.readUInt16LE(offset + 16);
+      const type = buffer[offset + 18]!;
+      const end = buffer.indexOf(0, offset + 19);
+      const name = buffer.toString("utf8", offset + 19, end);
+      if (name !== "." && name !== "..") {
+        entries.push({
+          name,
+          isDirectory: type === 4 || (type === 0 && (statAt(dirFd, name).mode & 0o170000) === 0o040000),
+        });
+      }
+      offset += recordLength;
+    }
+  }
+}
