@@ -1,0 +1,91 @@
+/** Finds what pod left behind: processes, mounts, sockets and files that belong to one test host. */
+
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+/** What pod's own processes are called (proc(5): comm). */
+const names = ["pod", "fuse-overlayfs", "slirp4netns"];
+
+/** Every process there is, as `pid/start time`: a pid alone may be used again. */
+export function processesNow(): Set<string> {
+  return new Set(pids().map(identity));
+}
+
+/**
+ * `base` is the directory that all of the host's paths lie in. A process counts that names it in its arguments, environment
+ * or mounts; or, where these can't be read, one of pod's names that was not there `before`.
+ */
+export function leftovers(base: string, before: Set<string>): string[] {
+  const found: string[] = [];
+  for (const pid of pids()) {
+    const [command, environment, mounts] = ["cmdline", "environ", "mountinfo"].map((file) =>
+      read(`/proc/${pid}/${file}`),
+    );
+    const shown = command?.replaceAll("\0", " ").trim() || read(`/proc/${pid}/comm`)?.trim();
+    const isNew = () => !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "");
+    if (isZombie(pid) || Number(pid) === process.pid) continue;
+    if (command?.includes(base) || environment?.includes(base) || (environment === undefined && isNew())) {
+      found.push(`process ${pid}: ${shown}`);
+    }
+    for (const mount of lines(mounts).filter((line) => line.includes(base))) {
+      found.push(`mount in process ${pid} (${shown}): ${mount}`);
+    }
+  }
+  const sockets = lines(read("/proc/net/unix")).filter((line) => line.includes(base));
+  const files = ["data", "r", "tmp"].flatMap((directory) => filesBelow(join(base, directory)));
+  return [...found, ...sockets.map((line) => `socket: ${line}`), ...files.map((file) => `file: ${file}`)];
+}
+
+function pids(): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+}
+
+/** proc(5) stat, from the field after the command's name on: state is the first, start time the twentieth. */
+function stat(pid: string): string[] {
+  const text = read(`/proc/${pid}/stat`) ?? "";
+  return text.slice(text.lastIndexOf(")") + 2).split(" ");
+}
+
+function identity(pid: string): string {
+  return `${pid}/${stat(pid)[19]}`;
+}
+
+/** Our own killed children stay zombies until Bun reaps them; anybody's zombies hold nothing. */
+function isZombie(pid: string): boolean {
+  return stat(pid)[0] === "Z";
+}
+
+function lines(text: string | undefined): string[] {
+  return (text ?? "").split("\n");
+}
+
+function filesBelow(directory: string): string[] {
+  try {
+    return readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    return [`${directory}: ${(error as Error).message}`];
+  }
+}
+
+/** Undefined where the process is gone or is not ours to read. */
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** Removes a directory in which files may belong to subordinate ids. */
+export function forceRemove(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    const inside = ["unshare", "--map-root-user", "--map-auto", "rm", "-rf", directory];
+    const { exitCode, stderr } = Bun.spawnSync(inside, { stderr: "pipe" });
+    if (exitCode !== 0) throw new Error(`remove ${directory}: ${stderr}`);
+  }
+}

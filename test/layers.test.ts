@@ -1,0 +1,114 @@
+/** Who may import whom (docs/architecture.md). Imports of types alone vanish when compiled and are free. */
+
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+
+const src = join(import.meta.dir, "../src");
+const transpiler = new Bun.Transpiler({ loader: "ts" });
+
+interface Import {
+  from: string;
+  /** Relative to src/ for files of ours, else as written, without `node:`. */
+  to: string;
+  ours: boolean;
+  isStatic: boolean;
+}
+
+const files = new Map(
+  [...new Bun.Glob("**/*.ts").scanSync(src)]
+    .filter((file) => !file.endsWith(".d.ts"))
+    .map((file) => [file, readFileSync(join(src, file), "utf8")]),
+);
+const imports = [...files].flatMap(([from, text]) =>
+  transpiler.scanImports(text).map(({ path, kind }): Import => {
+    const ours = path.startsWith(".");
+    const to = ours ? normalize(join(dirname(from), path)) : path.replace(/^node:/, "");
+    return { from, to, ours, isStatic: kind !== "dynamic-import" };
+  }),
+);
+
+/** From the top down; a file may import from its own line and the lines below it. */
+const order = [
+  /^main\.ts$/,
+  /^cli\.ts$/,
+  /^(commands|api)\//,
+  /^(args|output)\.ts$/,
+  /^build\//,
+  /^(image|container|monitor)\.ts$/,
+  /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
+  /^ns\/(libc\.ts|constants\.ts|sys\/)/,
+  /^(spec|reference|config|errors|version|starter)\.ts$/,
+];
+const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
+const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
+const folder = (file: string) => file.slice(0, file.indexOf("/") + 1);
+const inSource = ({ to, ours }: Import) => ours && !to.startsWith("../");
+
+function violations(breaks: (found: Import) => boolean): string[] {
+  return imports.filter(breaks).map(({ from, to }) => `${from} imports ${to}`);
+}
+
+test("every source file has its place in the order", () => {
+  expect([...files.keys()].filter((file) => rank(file) === -1)).toEqual([]);
+});
+
+test("imports point down", () => {
+  expect(violations((found) => inSource(found) && rank(found.to) < rank(found.from))).toEqual([]);
+});
+
+test("ns, storage and net do not import each other", () => {
+  const engines = ["ns/", "storage/", "net/"];
+  const crosses = ({ from, to }: Import) => engines.includes(folder(from)) && engines.includes(folder(to));
+  expect(violations((i) => inSource(i) && crosses(i) && folder(i.from) !== folder(i.to) && !isBase(i.to))).toEqual([]);
+});
+
+test("commands and the API act through image and container: they leave ns and net alone", () => {
+  const isFront = (file: string) => ["commands/", "api/"].includes(folder(file));
+  expect(violations(({ from, to }) => isFront(from) && ["ns/", "net/"].includes(folder(to)))).toEqual([]);
+});
+
+const homes: [string, RegExp][] = [
+  ["bun:ffi", /^ns\/libc\.ts$/],
+  ["ofetch", /^net\//],
+  ["citty", /^(cli\.ts|args\.ts|commands\/)/],
+  ["consola", /^output\.ts$/],
+];
+for (const [name, home] of homes) {
+  test(`${name} is imported only where it belongs`, () => {
+    const isNamed = (to: string) => to === name || to.startsWith(`${name}/`);
+    expect(violations(({ from, to }) => isNamed(to) && !home.test(from))).toEqual([]);
+  });
+}
+
+test("the environment is read in config.ts only", () => {
+  const readers = [...files].filter(([, text]) =>
+    /(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
+  );
+  expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
+});
+
+/** What is loaded before the user namespace is entered: a threaded process cannot enter one (user_namespaces(7)). */
+const early = closure("main.ts");
+const threaded = /^(stream|tty|readline|net|http|https|http2|tls|crypto|zlib|worker_threads|consola)(\/promises)?$/;
+
+test("nothing that main.ts loads statically starts a thread", () => {
+  const starts = ({ to, ours }: Import) => !ours && threaded.test(to);
+  expect(violations((found) => early.has(found.from) && found.isStatic && starts(found))).toEqual([]);
+});
+
+test("nothing that main.ts loads statically touches process.stdout or process.stdin", () => {
+  const touches = (file: string) => /process\.std(out|in)\b/.test(transpiler.transformSync(files.get(file)!));
+  expect([...early].filter(touches)).toEqual([]);
+});
+
+function closure(start: string): Set<string> {
+  const seen = new Set<string>();
+  const waiting = [start];
+  for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
+    if (seen.has(file) || !files.has(file)) continue;
+    seen.add(file);
+    for (const { from, to, isStatic } of imports) if (from === file && isStatic) waiting.push(to);
+  }
+  return seen;
+}
