@@ -34,7 +34,7 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  if (verb.needsNamespace) (await import("./ns/userns.ts")).enterUserNamespace();
+  if (verb.needsNamespace) await enterNamespace();
   call.command = (await verb.load()).default;
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
@@ -51,6 +51,12 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
     return error instanceof HelpRequest;
   }
   return false;
+}
+
+/** The store is opened as the user: the folder has to be theirs, whoever they are inside. */
+async function enterNamespace(): Promise<void> {
+  (await import("./storage/store.ts")).openStore();
+  (await import("./ns/userns.ts")).enterUserNamespace();
 }
 
 async function printHelp(words: string[]): Promise<number> {

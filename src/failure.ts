@@ -2,7 +2,7 @@
 
 import type { CommandDef } from "citty";
 import { FlagError, OperandError, type OptionDefs } from "./args.ts";
-import { CommandError, formatError, hasCode, hintOf, UsageError } from "./errors.ts";
+import { formatError, hasCode, hintOf, UsageError } from "./errors.ts";
 import { usageLine } from "./usage.ts";
 
 /** What is known about the call: how it was typed (`pod image ls`), and its definition once that is loaded. */
@@ -44,7 +44,8 @@ function adviceFor(error: unknown, { path, command }: Call): string | undefined 
 
 /** 125 is what `docker run` and bad flags give; the container's command has codes of its own. */
 function exitCodeOf(error: unknown, { path }: Call): number {
-  if (error instanceof CommandError) return error.exitCode;
+  const { exitCode } = (error ?? {}) as { exitCode?: unknown };
+  if (typeof exitCode === "number") return exitCode; // a CommandError's, or what a container's start failed with
   if (error instanceof OperandError) return 1;
   const isRun = /^pod (container )?(run|create)$/.test(path);
   return isRun || error instanceof FlagError ? 125 : 1;

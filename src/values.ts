@@ -31,6 +31,13 @@ export function parseKeyValue(text: string): [key: string, value: string] {
   return at === -1 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** `name=value` of `--filter`; the name in lower case. */
+export function parseFilter(text: string): [name: string, value: string] {
+  if (!text.includes("=")) throw new UsageError("bad format of filter (expected name=value)");
+  const [name, value] = parseKeyValue(text);
+  return [name.trim().toLowerCase(), value.trim()];
+}
+
 const unitNs: Record<string, number> = { h: 3600e9, m: 60e9, s: 1e9, ms: 1e6, us: 1e3, µs: 1e3, ns: 1 };
 
 /** A time as nanoseconds since 1970: RFC 3339, seconds since 1970 with a fraction, or a Go duration before now (`1h30m`). */

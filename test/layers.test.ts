@@ -35,10 +35,11 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor)\.ts$/,
+  /^(image|container|monitor|system|unshare)\.ts$/,
+  /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|starter|values|version)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -1,13 +1,5 @@
 import { expect, test } from "bun:test";
-import {
-  formatPlatform,
-  parseBytes,
-  parseInteger,
-  parseKeyValue,
-  parsePlatform,
-  parseTail,
-  parseTime,
-} from "../src/values.ts";
+import { parseBytes, parseInteger, parseKeyValue, parseTail, parseTime } from "../src/values.ts";
 
 for (const [text, bytes] of Object.entries({
   "0": 0,
