@@ -24,10 +24,11 @@ const listArgs = {
 } satisfies OptionDefs;
 
 const run = (...words: string[]) => parseOptions(words, runArgs, { stopAtFirstOperand: true });
-const inspect = (...words: string[]) => {
-  const args = { size: { type: "boolean", alias: "s" }, name: { type: "positional", multiple: true } };
-  return parseOptions(words, args as typeof args & OptionDefs);
-};
+const inspectArgs = {
+  size: { type: "boolean", alias: "s" },
+  name: { type: "positional", multiple: true },
+} satisfies OptionDefs;
+const inspect = (...words: string[]) => parseOptions(words, inspectArgs);
 
 describe("values", () => {
   const forms: [string, string[]][] = [

@@ -25,7 +25,9 @@ export default defineCommand({
     const { options, operands } = parseOptions(rawArgs, args);
     const { type } = options;
     if (type !== undefined && type !== "container" && type !== "image") {
-      throw new UsageError(`${JSON.stringify(type)} is not a valid value for --type`, { hint: "use container or image" });
+      throw new UsageError(`${JSON.stringify(type)} is not a valid value for --type`, {
+        hint: "use container or image",
+      });
     }
     return inspect(operands, type ? [type] : ["container", "image"], options);
   },

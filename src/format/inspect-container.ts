@@ -36,7 +36,10 @@ export function inspectContainer({ record, state }: Container) {
     Driver: record.driver,
     Platform: record.image.platform.split("/")[0],
     HostConfig: hostConfig(record),
-    GraphDriver: { Name: record.driver, Data: goMap({ MergedDir: `${dir}/rootfs`, UpperDir: `${dir}/upper`, WorkDir: `${dir}/work` }) },
+    GraphDriver: {
+      Name: record.driver,
+      Data: goMap({ MergedDir: `${dir}/rootfs`, UpperDir: `${dir}/upper`, WorkDir: `${dir}/work` }),
+    },
     Mounts: record.binds.map(({ source, destination, readonly }) => ({
       Type: "bind",
       Source: source,
