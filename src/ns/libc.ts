@@ -60,6 +60,8 @@ const bindings = {
   lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   llistxattr: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
+  fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  flistxattr: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
 
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },

@@ -155,10 +155,14 @@ export interface Status {
 }
 /** statx(2) of the name itself; with an empty name, of `dirFd`. */
 export function statAt(dirFd: number, name: string): Status {
+  return statAtPointer(dirFd, cstring(name), name);
+}
+/** The same for a name that is a NUL-terminated buffer already. */
+export function statAtPointer(dirFd: number, cname: Uint8Array, name: string): Status {
   const buffer = Buffer.alloc(256);
   const mask = 0x17ff; // STATX_BASIC_STATS | STATX_MNT_ID
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  check("statx", syscall("statx", dirFd, cstring(name), flags, mask, buffer), name);
+  check("statx", syscall("statx", dirFd, cname, flags, mask, buffer), name);
   const time = (offset: number) => ({
     seconds: Number(buffer.readBigInt64LE(offset)),
     nanoseconds: buffer.readUInt32LE(offset + 8),
