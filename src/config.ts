@@ -37,6 +37,8 @@ export const config = {
   path: env.PATH || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   /** For `-e NAME`, which takes the caller's value. */
   variable: (name: string): string | undefined => env[name],
+  /** For `pod unshare`: the caller's own, as execve(2) takes it. */
+  environment: (): string[] => Object.entries(env).map(([name, value]) => `${name}=${value}`),
   isCompiled: isCompiled(),
   /** The command line as execve(2) takes it; a compiled program has no script name. */
   argv: isCompiled() ? [process.execPath, ...process.argv.slice(2)] : [...process.argv],

@@ -12,3 +12,14 @@ export const build = {
   os: "linux",
   architecture: process.arch === "arm64" ? "arm64" : "amd64",
 };
+
+/** What `pod version` prints: the program is its own engine, so there is one version to tell. */
+export function versionText(): string {
+  const rows = [
+    ["Version:", build.version],
+    ["Git commit:", build.commit || "unknown"],
+    ["Bun version:", build.bun],
+    ["OS/Arch:", `${build.os}/${build.architecture}`],
+  ];
+  return ["Client: pod", ...rows.map(([name, value]) => ` ${name!.padEnd(18)} ${value}`)].join("\n");
+}

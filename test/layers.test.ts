@@ -31,14 +31,15 @@ const imports = [...files].flatMap(([from, text]) =>
 /** From the top down; a file may import from its own line and the lines below it. */
 const order = [
   /^main\.ts$/,
-  /^cli\.ts$/,
+  /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^(args|output)\.ts$/,
+  /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor)\.ts$/,
+  /^(image|container|monitor|system|unshare)\.ts$/,
+  /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|version|starter)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
