@@ -31,14 +31,14 @@ const imports = [...files].flatMap(([from, text]) =>
 /** From the top down; a file may import from its own line and the lines below it. */
 const order = [
   /^main\.ts$/,
-  /^cli\.ts$/,
+  /^(cli|verbs|failure|help)\.ts$/,
   /^(commands|api)\//,
-  /^(args|output)\.ts$/,
+  /^((args|values|usage|output)\.ts$|format\/)/,
   /^build\//,
-  /^(image|container|monitor)\.ts$/,
+  /^(image|pull|download|container|monitor)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|version|starter)\.ts$/,
+  /^(spec|reference|config|errors|platform|nearest|starter|version|commit)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
