@@ -2,6 +2,7 @@
 
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
+import { config } from "./config.ts";
 import { type Call, reportFailure } from "./failure.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build, versionText } from "./version.ts";
@@ -34,7 +35,7 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  if (verb.needsNamespace) await enterNamespace();
+  await prepare(verb);
   call.command = (await verb.load()).default;
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
@@ -53,10 +54,14 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
   return false;
 }
 
-/** The store is opened as the user: the folder has to be theirs, whoever they are inside. */
-async function enterNamespace(): Promise<void> {
-  (await import("./storage/store.ts")).openStore();
-  (await import("./ns/userns.ts")).enterUserNamespace();
+/**
+ * In this order: the monitor's start overlaps with all that follows, and what comes after the namespace may start
+ * threads. Plain reads do not enter it, save real root's, whose store belongs to the namespace's root.
+ */
+async function prepare(verb: Verb): Promise<void> {
+  if (verb.startsMonitor) (await import("./waiting.ts")).startMonitorEarly();
+  if (verb.needsNamespace || config.isHostRoot) (await import("./ns/userns.ts")).enterUserNamespace();
+  if (verb.usesStore) (await import("./storage/store.ts")).openStore();
 }
 
 async function printHelp(words: string[]): Promise<number> {

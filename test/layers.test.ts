@@ -36,10 +36,11 @@ const order = [
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
   /^(image|container|monitor|system|unshare)\.ts$/,
+  /^(create|driver|runtimespec|streams|attach|waiting)\.ts$/,
   /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
