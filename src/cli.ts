@@ -34,9 +34,9 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  if (verb.needsNamespace) await enterNamespace();
+  const data = verb.needsNamespace ? await enterNamespace(verb) : undefined;
   call.command = (await verb.load()).default;
-  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
+  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command, data });
   return typeof result === "number" ? result : 0;
 }
 
@@ -53,10 +53,15 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
   return false;
 }
 
-/** The store is opened as the user: the folder has to be theirs, whoever they are inside. */
-async function enterNamespace(): Promise<void> {
-  (await import("./storage/store.ts")).openStore();
+/**
+ * Until the namespace is entered nothing may start a thread, and loading node:fs is enough for that: so the store is
+ * opened afterwards, and what a verb has to start outside it is all that comes before.
+ */
+async function enterNamespace(verb: Verb): Promise<unknown> {
+  const data = await verb.before?.();
   (await import("./ns/userns.ts")).enterUserNamespace();
+  (await import("./storage/store.ts")).openStore();
+  return data;
 }
 
 async function printHelp(words: string[]): Promise<number> {

@@ -14,6 +14,8 @@ export interface Verb {
    * starts no threads, for help is to work where no namespace can be entered.
    */
   options?: () => Promise<OptionDefs>;
+  /** Started outside the namespace; the command gets the result as `data`. */
+  before?: () => Promise<unknown>;
   /** Listed first in `pod --help`. */
   common: boolean;
 }
@@ -27,6 +29,7 @@ export const groups: Record<string, string> = {
 export const verbs: Verb[] = [
   verb("run, container run", () => import("./commands/run.ts"), {
     common: true,
+    before: async () => (await import("./waiting.ts")).startMonitor(),
     options: async () => (await import("./commands/create-options.ts")).runArgs,
   }),
   verb("ps, container ls, container list, container ps", () => import("./commands/ps.ts"), { common: true }),
