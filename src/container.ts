@@ -75,11 +75,10 @@ function makeBindSource(source: string, progress: PullProgress): void {
 
 /** The files of the container's folder that are bind-mounted into it, and its OCI spec. */
 function toFiles(record: ContainerRecord): Record<string, string> {
-  const count = (kind: "uid" | "gid") => mappedIds(kind).reduce((sum, { size }) => sum + size, 0);
   const spec = toSpec(record, {
     dir: containerDir(record.id),
-    uids: count("uid"),
-    gids: count("gid"),
+    uids: mappedIds("uid"),
+    gids: mappedIds("gid"),
     maxOpenFiles: getRlimit(7 /* RLIMIT_NOFILE */).hard,
   });
   return {

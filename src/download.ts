@@ -37,12 +37,13 @@ export class Download {
   /** Settles, and never fails, when the blob is in place or given up. */
   readonly ended: Promise<void>;
   isEnded = false;
+  /** Why it was given up. */
+  error: unknown;
   /** True where the bytes were wrong and some of them were left by an earlier process. */
   damaged = false;
   #end: () => void;
   #path: string;
   #available = 0;
-  #error: unknown;
   #wake: (() => void)[] = [];
 
   constructor(
@@ -70,7 +71,7 @@ export class Download {
   }
 
   fail(error: unknown): void {
-    this.#error = error;
+    this.error = error;
     this.#settle();
   }
 
@@ -79,7 +80,7 @@ export class Download {
     let file: number | undefined;
     try {
       for (let offset = 0; ; ) {
-        if (this.#error) throw this.#error;
+        if (this.error) throw this.error;
         if (offset < this.#available) {
           file ??= openSync(this.#path, "r"); // finishing renames the file; the descriptor stays with it
           const buffer = Buffer.allocUnsafe(Math.min(readBytes, this.#available - offset));

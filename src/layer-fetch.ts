@@ -55,8 +55,8 @@ async function attempt(
         await extract(layer, download, (bytes) => report(layer, "Extracting", bytes));
       } catch (error) {
         await download.ended; // where the bytes were wrong, that is the reason, and they must not stay
-        controller.abort(error);
-        throw error;
+        controller.abort(download.error ?? error);
+        throw download.error ?? error;
       }
       report(layer, "Pull complete");
     }

@@ -4,10 +4,9 @@
  * poll(2) loop, so it stays small; and it never changes its own network or pid namespace, from which there is no way back.
  */
 
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatError, hintOf, PodError } from "./errors.ts";
-import { type ClientMessage, frameStreams } from "./frames.ts";
+import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { O_RDONLY, POLLIN } from "./ns/constants.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
@@ -15,7 +14,7 @@ import type { StartReport, StartRequest } from "./ns/launch.ts";
 import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
 import { channelFd, receive, type StageFailure, send, spawnStage } from "./ns/stage.ts";
 import { growPipe, pipe, poll, socketPair } from "./ns/sys/descriptor.ts";
-import { close, open } from "./ns/sys/file.ts";
+import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, pidfdOpen, pidfdSendSignal, setChildSubreaper, setSid, waitPid } from "./ns/sys/process.ts";
 import { joinUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
@@ -85,8 +84,10 @@ function waitForLaunch(client: Client): Launch | undefined {
     poll([{ fd: channelFd, events: POLLIN }], -1);
     const frames = client.receive(new Uint8Array(65536));
     if (!frames) return undefined;
-    const first = frames.find(({ stream }) => stream === frameStreams.control);
-    if (first) return JSON.parse(first.payload.toString()) as Launch;
+    const [first, ...early] = frames;
+    if (!first) continue;
+    client.early = early;
+    return JSON.parse(first.payload.toString()) as Launch;
   }
 }
 
@@ -298,8 +299,9 @@ class Life {
 /** The container's user namespace maps the user's one to one: its root has the same files, and no power outside. */
 function writeNestedMaps(pid: number): void {
   for (const kind of ["gid", "uid"] as const) {
-    const size = mappedIds(kind).reduce((sum, mapping) => sum + mapping.size, 0);
-    writeFileSync(`/proc/${pid}/${kind}_map`, `0 0 ${size}`);
+    // A line each: the kernel wants a range to lie within one of the parent's.
+    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
+    writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
 }
 

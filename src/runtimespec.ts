@@ -9,9 +9,9 @@ import type { ContainerRecord } from "./storage/containers.ts";
 export interface SpecHost {
   /** `containers/<id>`, absolute. */
   dir: string;
-  /** How many ids the user's namespace maps: the container maps the same, one to one. */
-  uids: number;
-  gids: number;
+  /** What the user's namespace maps: the container maps the same ids, one to one. */
+  uids: IdMapping[];
+  gids: IdMapping[];
   /** This process's hard limit of open files. */
   maxOpenFiles: number;
 }
@@ -38,7 +38,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
     },
     root: { path: join(host.dir, "rootfs"), readonly: record.readonlyRootfs },
     hostname: record.hostname,
-    mounts: [...systemMounts(record, host.gids, newNetwork), ...ownFiles(host.dir), ...userMounts(record)],
+    mounts: [...systemMounts(record, countIds(host.gids), newNetwork), ...ownFiles(host.dir), ...userMounts(record)],
     linux: {
       namespaces: [
         { type: "user" },
@@ -57,15 +57,19 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       })),
       maskedPaths,
       readonlyPaths,
-      sysctl: newNetwork ? networkSysctls(host.gids) : {},
+      sysctl: newNetwork ? networkSysctls(countIds(host.gids)) : {},
       rootfsPropagation: "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
   };
 }
 
-function oneToOne(size: number): IdMapping[] {
-  return [{ containerID: 0, hostID: 0, size }];
+function oneToOne(mappings: IdMapping[]): IdMapping[] {
+  return mappings.map(({ containerID, size }) => ({ containerID, hostID: containerID, size }));
+}
+
+function countIds(mappings: IdMapping[]): number {
+  return mappings.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** As Docker sets them: any user may ping and listen on low ports, in a network that is the container's own. */

@@ -9,6 +9,7 @@ import {
   type ClientMessage,
   encodeControl,
   encodeFrame,
+  type Frame,
   FrameReader,
   frameStreams,
   type MonitorMessage,
@@ -56,6 +57,8 @@ export class Client {
   /** Undefined when it has gone or detached. */
   fd: number | undefined;
   attached = false;
+  /** Frames that came with the first message: the client does not wait for the container to run. */
+  early: Frame[] = [];
 
   constructor(fd: number) {
     this.fd = fd;
@@ -148,6 +151,7 @@ export class Streams {
 
   /** One round of the loop: waits for the next event, and answers all that are there. */
   pump(): void {
+    this.takeFrames(this.client.early.splice(0));
     const actions: { fd: number; events: number; action: (events: number) => void }[] = [];
     const { client } = this;
     if (client.fd !== undefined) {
@@ -188,7 +192,11 @@ export class Streams {
 
   private readClient(): void {
     const frames = this.client.receive(this.buffer);
-    if (!frames) return this.endInput();
+    if (frames) this.takeFrames(frames);
+    else this.endInput();
+  }
+
+  private takeFrames(frames: Frame[]): void {
     for (const { stream, payload } of frames) {
       if (stream === frameStreams.stdin) {
         if (this.streams.stdin !== undefined) this.input.push(Uint8Array.from(payload));

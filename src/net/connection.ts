@@ -1,6 +1,6 @@
 /** A connection to one endpoint: finds out how to talk to it, answers its challenge, and asks again when that may help. */
 
-import { RegistryError } from "../errors.ts";
+import { formatError, RegistryError } from "../errors.ts";
 import type { Reference } from "../reference.ts";
 import { Authorizer } from "./auth.ts";
 import { isTransient, send } from "./http.ts";
@@ -17,6 +17,7 @@ const pingTimeoutMs = 15_000;
 const answerTimeoutMs = 60_000; // a registry that is a cache may fetch a blob first
 const attemptLimit = 6;
 const mirrorAttemptLimit = 2;
+const renewalLimit = 3; // tokens for one request
 const firstDelayMs = 500;
 const retryAfterLimitSeconds = 120;
 
@@ -47,15 +48,13 @@ export class Connection {
     const base = await this.#base;
     const url = `${base}/v2/${this.endpoint.repository}/${path}`;
     const { insecure } = this.endpoint;
-    for (;;) {
+    for (let renewals = 0; ; renewals++) {
       const authorization = await this.#authorizer.header();
       const headers = { ...options.headers, ...(authorization && { authorization }) };
       const response = await send(url, { ...options, headers, insecure, timeoutMs: answerTimeoutMs });
       if (response.ok) return response;
-      if (
-        response.status === 401 &&
-        this.#authorizer.refused(authorization, response.headers.get("www-authenticate"))
-      ) {
+      const challenge = response.headers.get("www-authenticate");
+      if (response.status === 401 && renewals < renewalLimit && this.#authorizer.refused(authorization, challenge)) {
         await response.body?.cancel();
         continue;
       }
@@ -82,7 +81,7 @@ export class Connection {
     if (asked !== undefined && asked > retryAfterLimitSeconds) throw error;
     if (asked === undefined && (error as RegistryError).status === 429 && attempt > 2) throw error; // a quota, not a moment's haste
     const delayMs = asked === undefined ? firstDelayMs * 2 ** (attempt - 1) : asked * 1000;
-    this.note(`${this.host}: ${(error as Error).message}; trying again in ${delayMs / 1000} seconds`);
+    this.note(`${formatError(error)}; trying again in ${delayMs / 1000} seconds`);
     await sleep(delayMs, signal);
   }
 

@@ -1,6 +1,6 @@
 /** The pulling side of the OCI distribution spec 1.1: manifests and blobs of one repository, from the first endpoint that has them. */
 
-import { RegistryError } from "../errors.ts";
+import { formatError, RegistryError } from "../errors.ts";
 import { familiarName, isDigest, type Reference } from "../reference.ts";
 import { type Descriptor, mediaTypes } from "../spec.ts";
 import { Connection } from "./connection.ts";
@@ -37,7 +37,7 @@ const schema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+(json|pr
 export function openRepository(reference: Reference, note: (text: string) => void): Repository {
   let connections = endpointsFor(reference).map((endpoint) => new Connection(endpoint, reference, note));
   const turnFrom = (connection: Connection, error: RegistryError) => {
-    if (error.status !== 404) note(`mirror ${connection.host}: ${error.message}`);
+    if (error.status !== 404) note(`mirror ${connection.host}: ${formatError(error)}`);
   };
 
   return {

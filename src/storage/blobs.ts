@@ -51,6 +51,8 @@ export function deleteBlob(digest: string): void {
 
 /** A blob on its way. Every way out is `finish` or `close`; both release the lock. */
 export interface PartialBlob {
+  /** The file that it grows in, until `finish`: it can be read meanwhile. */
+  readonly path: string;
   /** Bytes that are on disk and hashed: where a download goes on. */
   readonly offset: number;
   /** Appends. More than the descriptor's size is an error, and so is a full disk; both leave nothing. */
@@ -102,6 +104,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
     throw new PodError(`blob ${descriptor.digest}: ${why}`, { cause, hint });
   };
   const partial = {
+    path,
     get offset() {
       return offset;
     },
