@@ -36,7 +36,7 @@ const order = [
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
   /^(image|container|monitor|system|unshare)\.ts$/,
-  /^(pull|layer-fetch|download|starter-image)\.ts$/,
+  /^(attach|create|download|driver|frames|layer-fetch|pull|runtimespec|starter-image|streams|waiting)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
   /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version)\.ts$/,
