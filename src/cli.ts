@@ -37,7 +37,7 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   if (await asksForHelp(verb, rest)) return printHelp(words);
   await prepare(verb);
   call.command = (await verb.load()).default;
-  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
+  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command, data });
   return typeof result === "number" ? result : 0;
 }
 

@@ -18,6 +18,8 @@ export interface Verb {
    * starts no threads, for help is to work where no namespace can be entered.
    */
   options?: () => Promise<OptionDefs>;
+  /** Started outside the namespace; the command gets the result as `data`. */
+  before?: () => Promise<unknown>;
   /** Listed first in `pod --help`. */
   common: boolean;
 }
