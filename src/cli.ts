@@ -2,8 +2,8 @@
 
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
-import { config } from "./config.ts";
 import { type Call, reportFailure } from "./failure.ts";
+import { prepareFor, usesStore } from "./prepare.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build, versionText } from "./version.ts";
 
@@ -15,19 +15,24 @@ const globalArgs = {
 /** Commands parse `rawArgs` themselves; citty's own parser is not asked. */
 const unparsed = { _: [] } as unknown as ParsedArgs;
 
+/** What prepareEarly() left behind: why the namespace could not be entered. */
+interface Early {
+  failure?: unknown;
+}
+
 /** Runs one command line (without the program's name) and returns the exit code. Throws nothing. */
-export async function runCli(argv: string[]): Promise<number> {
+export async function runCli(argv: string[], early: Early = {}): Promise<number> {
   if (argv.length === 1 && argv[0] === "version") return print(versionText());
   const call: Call = { path: "pod" };
   try {
     const { options, operands } = parseOptions(argv, globalArgs, { stopAtFirstOperand: true });
-    return options.version ? print(`pod version ${build.version}`) : await dispatch(operands, call);
+    return options.version ? print(`pod version ${build.version}`) : await dispatch(operands, call, early);
   } catch (error) {
     return error instanceof HelpRequest ? printHelp(call.path.split(" ").slice(1)) : reportFailure(error, call);
   }
 }
 
-async function dispatch(words: string[], call: Call): Promise<number> {
+async function dispatch(words: string[], call: Call, early: Early): Promise<number> {
   if (words.length === 0 || words[0] === "help") return printHelp(words.slice(1));
   const found = findVerb(words);
   if (words[0]! in groups) call.path = `pod ${words[0]}`;
@@ -35,9 +40,11 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  await prepare(verb);
+  if (early.failure) throw early.failure;
+  prepareFor(name);
+  if (usesStore(name)) (await import("./storage/store.ts")).openStore();
   call.command = (await verb.load()).default;
-  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command, data });
+  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
 }
 
@@ -52,16 +59,6 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
     return error instanceof HelpRequest;
   }
   return false;
-}
-
-/**
- * In this order: the monitor's start overlaps with all that follows, and what comes after the namespace may start
- * threads. Plain reads do not enter it, save real root's, whose store belongs to the namespace's root.
- */
-async function prepare(verb: Verb): Promise<void> {
-  if (verb.startsMonitor) (await import("./waiting.ts")).startMonitorEarly();
-  if (verb.needsNamespace || config.isHostRoot) (await import("./ns/userns.ts")).enterUserNamespace();
-  if (verb.usesStore) (await import("./storage/store.ts")).openStore();
 }
 
 async function printHelp(words: string[]): Promise<number> {
