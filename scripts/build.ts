@@ -3,16 +3,18 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { compile, run } from "./compile.ts";
 import { type Busybox, installedBusybox, starterImage } from "./starter.ts";
 
 process.chdir(join(import.meta.dir, ".."));
-const commit = gitCommit();
+const define = ["--define", `POD_COMMIT=${JSON.stringify(gitCommit())}`];
 const busybox = installedBusybox();
 
 mkdirSync("dist", { recursive: true });
 if (process.argv.includes("--all")) buildOther(busybox.architecture === "amd64" ? "arm64" : "amd64");
 writeFileSync("dist/starter.tar", starterImage(busybox));
-compile("dist/pod");
+compile("src/main.ts", "dist/pod", define);
+console.log("built dist/pod");
 writeFileSync("dist/NOTICE", notice());
 
 /** With `--dirty`, a build of changed files says so; outside a git checkout the commit is not known. */
@@ -20,18 +22,6 @@ function gitCommit(): string {
   if (!existsSync(".git") || !Bun.which("git")) return "";
   const describe = ["git", "-c", "safe.directory=*", "describe", "--always", "--dirty", "--exclude=*"];
   return Bun.spawnSync(describe, { stderr: "ignore" }).stdout.toString().trim();
-}
-
-/**
- * The flags keep the program single-threaded until it has entered its user namespace (docs/architecture.md), and keep
- * files of the current directory (bunfig.toml, .env) without influence on it.
- */
-function compile(outfile: string, extra: string[] = []): void {
-  const flags = ["--compile", "--splitting", "--minify", "--bytecode", "--format=esm", "--compile-jit-policy", "1000"];
-  const isolation = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
-  const define = ["--define", `POD_COMMIT=${JSON.stringify(commit)}`];
-  run([process.execPath, "build", "src/main.ts", ...flags, ...isolation, ...define, ...extra, "--outfile", outfile]);
-  console.log(`built ${outfile}`);
 }
 
 /** What the network doesn't give is said and done without: no runtime, no build; no busybox, no starter image in it. */
@@ -44,7 +34,8 @@ function buildOther(architecture: Busybox["architecture"]): void {
     const other = attempt(`${outfile} gets no starter image`, () => fetchBusybox(architecture, directory));
     writeFileSync("dist/starter.tar", other ? starterImage(other) : "");
     const target = `bun-linux-${architecture === "arm64" ? "arm64" : "x64"}`;
-    compile(outfile, [`--target=${target}`, `--compile-executable-path=${runtime}`]);
+    compile("src/main.ts", outfile, [...define, `--target=${target}`, `--compile-executable-path=${runtime}`]);
+    console.log(`built ${outfile}`);
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -87,12 +78,6 @@ function fetchBusybox(architecture: Busybox["architecture"], directory: string):
     file: join(directory, "bin/busybox"),
     copyright: join(directory, "usr/share/doc/busybox-static/copyright"),
   };
-}
-
-/** Runs a program; its output shows only where it fails. */
-function run(command: string[], cwd?: string): void {
-  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { cwd, stderr: "pipe", stdin: "ignore" });
-  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}\n${stdout}${stderr}`.trim());
 }
 
 function notice(): string {

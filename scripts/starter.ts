@@ -1,11 +1,8 @@
 /** The starter image: Debian's busybox-static as an OCI image layout in one tar, so that pod can run something with no registry in reach. */
 
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { gzipSync } from "node:zlib";
-import { type ImageConfig, type Index, type Manifest, mediaTypes } from "../src/spec.ts";
+import { ociArchive } from "./oci.ts";
 import { type TarEntry, tar } from "./tar.ts";
-
-const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export interface Busybox {
   /** A static executable of `architecture`. */
@@ -43,51 +40,19 @@ function isStatic(file: string): boolean {
   return Array.from({ length: elf.readUInt16LE(56) }).every((_, i) => elf.readUInt32LE(start + i * size) !== 3);
 }
 
-/** The image layout as a tar: the same busybox gives the same bytes. */
+/** The image as a tar of an OCI image layout: the same busybox gives the same bytes. */
 export function starterImage(busybox: Busybox): Uint8Array {
   const modified = Math.floor(statSync(busybox.file).mtimeMs / 1000); // as packed by Debian
-  const created = new Date(modified * 1000).toISOString();
-  const platform = { os: "linux", architecture: busybox.architecture };
-  const blobs: TarEntry[] = [];
-  const put = (mediaType: string, content: Uint8Array) => {
-    const digest = sha256(content);
-    blobs.push({ name: `blobs/sha256/${digest}`, mode: 0o644, content });
-    return { mediaType, digest: `sha256:${digest}`, size: content.length };
-  };
-
-  const layer = tar(rootFileSystem(busybox), modified);
-  const config: ImageConfig = {
-    ...platform,
-    created,
-    config: { Env: [`PATH=${path}`], Cmd: ["/bin/sh"], WorkingDir: "/" },
-    rootfs: { type: "layers", diff_ids: [`sha256:${sha256(layer)}`] },
-    history: [{ created, created_by: "Debian busybox-static" }],
-  };
-  const manifest: Manifest = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.manifest,
-    layers: [put(mediaTypes.layerGzip, gzipSync(layer, { level: 9 }))],
-    config: put(mediaTypes.config, json(config)),
-  };
-  const annotations = { "org.opencontainers.image.ref.name": "latest" };
-  const index: Index = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.index,
-    manifests: [{ ...put(mediaTypes.manifest, json(manifest)), platform, annotations }],
-  };
-  return tar(
-    [
-      { name: "oci-layout", mode: 0o644, content: json({ imageLayoutVersion: "1.0.0" }) },
-      { name: "index.json", mode: 0o644, content: json(index) },
-      { name: "blobs/", mode: 0o755 },
-      { name: "blobs/sha256/", mode: 0o755 },
-      ...blobs,
-    ],
+  return ociArchive({
+    layer: tar(rootFileSystem(busybox), modified),
+    architecture: busybox.architecture,
     modified,
-  );
+    origin: "Debian busybox-static",
+  });
 }
 
-function rootFileSystem(busybox: Busybox): TarEntry[] {
+/** Its files: busybox, its applets and what a shell expects to find. */
+export function rootFileSystem(busybox: Busybox): TarEntry[] {
   const directories = ["bin", "dev", "etc", "home", "proc", "root", "run", "sbin", "sys", "tmp", "usr"].concat([
     "usr/bin",
     "usr/sbin",
@@ -116,12 +81,4 @@ function rootFileSystem(busybox: Busybox): TarEntry[] {
 function copyrightOf(busybox: Busybox): string {
   if (existsSync(busybox.copyright)) return readFileSync(busybox.copyright, "utf8");
   return "BusyBox is free software under the GNU General Public License, version 2: https://busybox.net/license.html\n";
-}
-
-function sha256(bytes: Uint8Array): string {
-  return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-}
-
-function json(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value));
 }

@@ -2,6 +2,7 @@
 
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
+import { config } from "./config.ts";
 import { type Call, reportFailure } from "./failure.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build, versionText } from "./version.ts";
@@ -34,9 +35,9 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  const data = verb.needsNamespace ? await enterNamespace(verb) : undefined;
+  await prepare(verb);
   call.command = (await verb.load()).default;
-  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command, data });
+  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
 }
 
@@ -54,14 +55,13 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
 }
 
 /**
- * Until the namespace is entered nothing may start a thread, and loading node:fs is enough for that: so the store is
- * opened afterwards, and what a verb has to start outside it is all that comes before.
+ * In this order: the monitor's start overlaps with all that follows, and what comes after the namespace may start
+ * threads. Plain reads do not enter it, save real root's, whose store belongs to the namespace's root.
  */
-async function enterNamespace(verb: Verb): Promise<unknown> {
-  const data = await verb.before?.();
-  (await import("./ns/userns.ts")).enterUserNamespace();
-  (await import("./storage/store.ts")).openStore();
-  return data;
+async function prepare(verb: Verb): Promise<void> {
+  if (verb.startsMonitor) (await import("./waiting.ts")).startMonitorEarly();
+  if (verb.needsNamespace || config.isHostRoot) (await import("./ns/userns.ts")).enterUserNamespace();
+  if (verb.usesStore) (await import("./storage/store.ts")).openStore();
 }
 
 async function printHelp(words: string[]): Promise<number> {

@@ -9,13 +9,15 @@ export interface Verb {
   load: () => Promise<{ default: CommandDef }>;
   /** Entered before `load`: what commands load may start threads, and a threaded process can't enter a namespace. */
   needsNamespace: boolean;
+  /** False for what is to work without any store. */
+  usesStore: boolean;
+  /** Runs a container: its monitor is started first of all, see waiting.ts. */
+  startsMonitor: boolean;
   /**
    * The options, where they end at the first operand: a later `--help` belongs to the container's command. What this loads
    * starts no threads, for help is to work where no namespace can be entered.
    */
   options?: () => Promise<OptionDefs>;
-  /** Started outside the namespace; the command gets the result as `data`. */
-  before?: () => Promise<unknown>;
   /** Listed first in `pod --help`. */
   common: boolean;
 }
@@ -29,18 +31,25 @@ export const groups: Record<string, string> = {
 export const verbs: Verb[] = [
   verb("run, container run", () => import("./commands/run.ts"), {
     common: true,
-    before: async () => (await import("./waiting.ts")).startMonitor(),
+    startsMonitor: true,
     options: async () => (await import("./commands/create-options.ts")).runArgs,
   }),
-  verb("ps, container ls, container list, container ps", () => import("./commands/ps.ts"), { common: true }),
+  verb("ps, container ls, container list, container ps", () => import("./commands/ps.ts"), {
+    common: true,
+    needsNamespace: false,
+  }),
   verb("pull, image pull", () => import("./commands/pull.ts"), { common: true }),
-  verb("images, image ls, image list", () => import("./commands/images.ts"), { common: true }),
-  verb("logs, container logs", () => import("./commands/logs.ts"), { common: true }),
-  verb("info, system info", () => import("./commands/info.ts"), { common: true }),
-  verb("version", () => import("./commands/version.ts"), { common: true, needsNamespace: false }),
-  verb("inspect", () => import("./commands/inspect.ts")),
-  verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
-  verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
+  verb("images, image ls, image list", () => import("./commands/images.ts"), { common: true, needsNamespace: false }),
+  verb("logs, container logs", () => import("./commands/logs.ts"), { common: true, needsNamespace: false }),
+  verb("info, system info", () => import("./commands/info.ts"), { common: true }), // it tells the namespace's id maps
+  verb("version", () => import("./commands/version.ts"), { common: true, needsNamespace: false, usesStore: false }),
+  verb("inspect", () => import("./commands/inspect.ts"), { needsNamespace: false }),
+  verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect }), {
+    needsNamespace: false,
+  }),
+  verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect }), {
+    needsNamespace: false,
+  }),
   verb("rm, container rm, container remove", () => import("./commands/rm.ts")),
   verb("rmi, image rm, image remove", () => import("./commands/rmi.ts")),
   verb("unshare", () => import("./commands/unshare.ts"), {
@@ -50,7 +59,7 @@ export const verbs: Verb[] = [
 ];
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {
-  const defaults = { needsNamespace: true, common: false };
+  const defaults = { needsNamespace: true, usesStore: true, startsMonitor: false, common: false };
   return { names: names.split(", "), load: load as Verb["load"], ...defaults, ...traits };
 }
 

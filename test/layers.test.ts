@@ -36,10 +36,11 @@ const order = [
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
   /^(image|container|monitor|system|unshare)\.ts$/,
-  /^(attach|create|download|driver|frames|layer-fetch|pull|runtimespec|starter-image|streams|waiting)\.ts$/,
+  /^(create|driver|runtimespec|streams|attach|waiting)\.ts$/,
+  /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
@@ -84,7 +85,7 @@ for (const [name, home] of homes) {
 
 test("the environment is read in config.ts only", () => {
   const readers = [...files].filter(([, text]) =>
-    /(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
+    /(?<![.\w])(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
   );
   expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
 });

@@ -1,0 +1,69 @@
+/** Times programs against each other: one run of each in turn, so that a busy moment hits all of them alike. */
+
+/** One side of a comparison. `prepare` runs before each timed run and is not timed. */
+export interface Side {
+  run: string[] | (() => Promise<void>);
+  prepare?: () => void;
+}
+
+/** Median milliseconds by the names of `sides`. The first round warms caches and doesn't count. */
+export async function compare<Name extends string>(
+  rounds: number,
+  sides: Record<Name, Side>,
+): Promise<Record<Name, number>> {
+  const names = Object.keys(sides) as Name[];
+  const times = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[]>;
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const { run, prepare } = sides[name];
+      prepare?.();
+      const start = performance.now();
+      await (typeof run === "function" ? run() : succeed(run));
+      if (round > 0) times[name].push(performance.now() - start);
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, median(times[name])])) as Record<Name, number>;
+}
+
+function succeed(command: string[]): void {
+  const { exitCode, stderr } = Bun.spawnSync(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}\n${stderr}`);
+}
+
+/**
+ * Largest resident set in bytes of the program or a child it waited for. By time(1): a process that Bun starts itself
+ * begins with Bun's own figure (vfork(2) shares memory until execve(2)).
+ */
+export function peakBytes({ run, prepare }: { run: string[]; prepare?: () => void }): number {
+  prepare?.();
+  const script =
+    'f=$(mktemp) && time --format=%M --output="$f" "$@" >/dev/null && tail -n 1 "$f"; c=$?; rm "$f"; exit $c';
+  const figures = output("sh", "-c", script, "sh", ...run);
+  return Number(figures) * 1024;
+}
+
+/** Starts `count` of the command at once; fails unless all succeed. */
+export async function atOnce(count: number, command: string[]): Promise<void> {
+  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited;
+  const codes = await Promise.all(Array.from({ length: count }, start));
+  const bad = codes.filter((code) => code !== 0).length;
+  if (bad > 0) throw new Error(`${command.join(" ")}: ${bad} of ${count} failed`);
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** stdout of a command that has to succeed. */
+export function output(...command: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: "ignore", stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}\n${stderr}`);
+  return stdout.toString().trim();
+}
+
+/** Runs it whatever comes of it. */
+export function quietly(...command: string[]): void {
+  Bun.spawnSync(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+}
