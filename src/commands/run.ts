@@ -4,13 +4,12 @@ import { parseDetachKeys } from "../attach.ts";
 import * as container from "../container.ts";
 import * as output from "../output.ts";
 import { runProgress } from "../pull-output.ts";
-import type { WaitingMonitor } from "../waiting.ts";
 import { runArgs, toCreateOptions } from "./create-options.ts";
 
 export default defineCommand({
   meta: { name: "run", description: "Create and run a new container from an image" },
   args: runArgs,
-  async run({ rawArgs, data }) {
+  async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true });
     const createOptions = toCreateOptions(options, operands);
     const attachment = {
@@ -19,7 +18,7 @@ export default defineCommand({
       sigProxy: options.sigProxy,
     };
     const progress = runProgress({ quiet: options.quiet, isMissing: options.pull === "missing" });
-    const { id, exitCode } = await container.run(createOptions, attachment, progress, data as WaitingMonitor);
+    const { id, exitCode } = await container.run(createOptions, attachment, progress);
     if (options.detach) output.line(id);
     return exitCode;
   },
