@@ -7,7 +7,7 @@ import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
-import { pull, resolve, type PullProgress } from "./image.ts";
+import { type PullProgress, pull, resolve } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll, writeAll } from "./ns/sys/descriptor.ts";

@@ -85,7 +85,7 @@ for (const [name, home] of homes) {
 
 test("the environment is read in config.ts only", () => {
   const readers = [...files].filter(([, text]) =>
-    /(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
+    /(?<![.\w])(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
   );
   expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
 });
