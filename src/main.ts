@@ -1,5 +1,7 @@
 /** Starts a stage or the command line; nothing else. */
 
+import { prepareEarly } from "./prepare.ts";
+
 const [, , name, ...args] = process.argv;
 
 switch (name) {
@@ -20,19 +22,17 @@ switch (name) {
     break;
   default: {
     const argv = process.argv.slice(2);
-    const early = await prepare(argv);
+    const early = prepare(argv);
     process.exitCode = await (await import("./cli.ts")).runCli(argv, early);
   }
 }
 
 /** Before the command line is loaded, for that may start threads; a failure is told in the command's name, later. */
-async function prepare(argv: string[]): Promise<{ failure?: unknown }> {
+function prepare(argv: string[]): { failure?: unknown } {
   try {
-    (await import("./prepare.ts")).prepareEarly(argv);
+    prepareEarly(argv);
     return {};
   } catch (failure) {
     return { failure };
   }
 }
-
-export {};

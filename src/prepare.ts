@@ -10,8 +10,34 @@ import { startMonitorEarly } from "./waiting.ts";
 
 const groups = ["container", "image", "system"];
 const running = ["run", "container run"];
-const changing = ["pull", "rm", "rmi", "unshare", "container rm", "container remove", "image pull", "image rm", "image remove", "system reset"];
-const reading = ["ps", "images", "logs", "info", "inspect", "container ls", "container list", "container ps", "container logs", "container inspect", "image ls", "image list", "image inspect", "system info"];
+const changing = [
+  "pull",
+  "rm",
+  "rmi",
+  "unshare",
+  "container rm",
+  "container remove",
+  "image pull",
+  "image rm",
+  "image remove",
+  "system reset",
+];
+const reading = [
+  "ps",
+  "images",
+  "logs",
+  "info",
+  "inspect",
+  "container ls",
+  "container list",
+  "container ps",
+  "container logs",
+  "container inspect",
+  "image ls",
+  "image list",
+  "image inspect",
+  "system info",
+];
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */
 export function prepareEarly(argv: string[]): void {

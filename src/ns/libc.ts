@@ -7,9 +7,6 @@ import { dlopen, type FFIFunction, FFIType, type Pointer, ptr, read } from "bun:
 import { SyscallError } from "../errors.ts";
 
 const bindings = {
-  __errno_location: { args: [], returns: "ptr" },
-  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
-
   unshare: { args: ["i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
@@ -79,28 +76,82 @@ const bindings = {
   tcsetattr: { args: ["i32", "i32", "ptr"], returns: "i32" },
 } satisfies Record<string, FFIFunction>;
 
+/** System call numbers from <asm/unistd.h>: of calls that glibc 2.31 does not wrap, and of those that come early. */
+const numbers = {
+  read: { x64: 0, arm64: 63 },
+  write: { x64: 1, arm64: 64 },
+  close: { x64: 3, arm64: 57 },
+  lseek: { x64: 8, arm64: 62 },
+  socketpair: { x64: 53, arm64: 199 },
+  flock: { x64: 73, arm64: 32 },
+  setgroups: { x64: 116, arm64: 159 },
+  setresuid: { x64: 117, arm64: 147 },
+  setresgid: { x64: 119, arm64: 149 },
+  capset: { x64: 126, arm64: 91 },
+  pivot_root: { x64: 155, arm64: 41 },
+  prctl: { x64: 157, arm64: 167 },
+  getdents64: { x64: 217, arm64: 61 },
+  keyctl: { x64: 250, arm64: 219 },
+  openat: { x64: 257, arm64: 56 },
+  mkdirat: { x64: 258, arm64: 34 },
+  fchownat: { x64: 260, arm64: 54 },
+  unlinkat: { x64: 263, arm64: 35 },
+  unshare: { x64: 272, arm64: 97 },
+  pipe2: { x64: 293, arm64: 59 },
+  setns: { x64: 308, arm64: 268 },
+  statx: { x64: 332, arm64: 291 },
+  pidfd_send_signal: { x64: 424, arm64: 424 },
+  open_tree: { x64: 428, arm64: 428 },
+  move_mount: { x64: 429, arm64: 429 },
+  pidfd_open: { x64: 434, arm64: 434 },
+  close_range: { x64: 436, arm64: 436 },
+  openat2: { x64: 437, arm64: 437 },
+  mount_setattr: { x64: 442, arm64: 442 },
+} satisfies Record<string, { x64: number; arm64: number }>;
+
+type Argument = number | bigint | Uint8Array | null | undefined;
+
+/** A function that makes this system call. */
+function systemCall(name: keyof typeof numbers): (...args: Argument[]) => number {
+  const number = numbers[name][process.arch as "x64" | "arm64"];
+  return (a, b, d, e, f, g) =>
+    Number(base.syscall(number, toWord(a), toWord(b), toWord(d), toWord(e), toWord(f), toWord(g)));
+}
+
+function toWord(argument: Argument): number | bigint {
+  return typeof argument === "number" || typeof argument === "bigint" ? argument : address(argument ?? null);
+}
+
+const base = dlopen("libc.so.6", {
+  __errno_location: { args: [], returns: "ptr" },
+  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
+}).symbols;
+const errnoLocation = base.__errno_location() as Pointer;
+
 /**
- * The C library. Each function is bound at its first use: binding a dozen at once makes the engine start threads, and
- * a process with threads can't enter a user namespace.
+ * The C library. Each function is bound at its first use, and those that come before the user namespace is entered are
+ * plain system calls: each binding adds to the engine's heap, which makes it start threads, and a process with threads
+ * can't enter a user namespace.
  */
 export const c = {} as ReturnType<typeof dlopen<typeof bindings>>["symbols"];
-for (const [name, binding] of Object.entries(bindings)) {
+for (const name of Object.keys(bindings) as (keyof typeof bindings)[]) {
   Object.defineProperty(c, name, {
     configurable: true,
     get() {
-      const value = dlopen("libc.so.6", { [name]: binding }).symbols[name];
+      const value = name in numbers ? systemCall(name as keyof typeof numbers) : bind(name);
       Object.defineProperty(c, name, { value });
       return value;
     },
   });
 }
 
-let errnoLocation: Pointer | null = null;
+function bind(name: keyof typeof bindings) {
+  return dlopen("libc.so.6", { [name]: bindings[name] }).symbols[name];
+}
 
 /** Passes a result on, or throws what errno(3) says. Nothing may run between the call and this. */
 export function check(syscall: string, result: number | bigint, subject?: string): number {
   if (result !== -1) return Number(result);
-  errnoLocation ??= c.__errno_location() as Pointer;
   throw new SyscallError(syscall, read.i32(errnoLocation, 0), subject);
 }
 
@@ -125,28 +176,7 @@ export function cstringArray(texts: string[]): { pointers: BigUint64Array; strin
   return { pointers, strings };
 }
 
-/** System call numbers, for calls that glibc 2.31 does not wrap. From <asm/unistd.h>. */
-const numbers = {
-  pivot_root: { x64: 155, arm64: 41 },
-  capget: { x64: 125, arm64: 90 },
-  capset: { x64: 126, arm64: 91 },
-  keyctl: { x64: 250, arm64: 219 },
-  statx: { x64: 332, arm64: 291 },
-  seccomp: { x64: 317, arm64: 277 },
-  getdents64: { x64: 217, arm64: 61 },
-  pidfd_send_signal: { x64: 424, arm64: 424 },
-  open_tree: { x64: 428, arm64: 428 },
-  move_mount: { x64: 429, arm64: 429 },
-  pidfd_open: { x64: 434, arm64: 434 },
-  close_range: { x64: 436, arm64: 436 },
-  openat2: { x64: 437, arm64: 437 },
-  mount_setattr: { x64: 442, arm64: 442 },
-} satisfies Record<string, { x64: number; arm64: number }>;
-
 /** syscall(2) by name. Buffers are passed by address and stay referenced for the call. */
-export function syscall(name: keyof typeof numbers, ...args: (number | Uint8Array | null)[]): number {
-  const [a = 0, b = 0, d = 0, e = 0, f = 0, g = 0] = args.map((arg) => (typeof arg === "number" ? arg : address(arg)));
-  const result = Number(c.syscall(numbers[name][process.arch as "x64" | "arm64"], a, b, d, e, f, g));
-  void args.length; // the buffers live at least until here
-  return result;
+export function syscall(name: keyof typeof numbers, ...args: Argument[]): number {
+  return systemCall(name)(...args);
 }
