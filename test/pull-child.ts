@@ -5,7 +5,8 @@ import * as image from "../src/image.ts";
 import { listImages } from "../src/storage/images.ts";
 import { chainIds, layerDir } from "../src/storage/layers.ts";
 
-const [operation, text = "", platform] = process.argv.slice(2);
+const [operation, text = "", last] = process.argv.slice(2);
+const platform = last || undefined;
 const say = (value: unknown) => console.log(JSON.stringify(value));
 
 try {
@@ -14,9 +15,10 @@ try {
     const layers = chainIds(pulled.config.rootfs.diff_ids).map(layerDir);
     say({ kind: "image", id: pulled.id, digest: pulled.digest, platform: pulled.platform, layers });
   } else if (operation === "remove") {
-    say({ kind: "removed", ...(await image.remove(text, { force: platform === "force", containers: [] })) });
-  } else if (operation === "resolve") {
-    say({ kind: "image", id: (await image.resolve(text, { platform })).id });
+    say({ kind: "removed", ...(await image.remove(text, { force: last === "force", containers: [] })) });
+  } else if (operation === "ensure") {
+    const policy = process.argv[5] as "always" | "missing" | "never";
+    say({ kind: "image", id: (await image.ensureImage(text, { pull: policy, platform }, say)).id });
   } else {
     say({ kind: "images", references: listImages().map(({ references }) => references) });
   }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { config } from "../config.ts";
 import { hasCode, PodError } from "../errors.ts";
 import { defaultDomain, type Reference } from "../reference.ts";
+import { isLoopback } from "./http.ts";
 
 /** One place that may hold the repository. */
 export interface Endpoint {
@@ -85,10 +86,6 @@ function daemonMirror(url: string, repository: string, insecure: (host: string) 
     insecure: protocol === "http:" || insecure(host),
     isMirror: true,
   };
-}
-
-function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
 }
 
 /** Docker's list holds hosts, hosts with a port, and networks like 10.0.0.0/8. */
