@@ -69,6 +69,7 @@ function toEndpoint(place: { host: string; repository: string }, insecure: boole
   const { host, repository } = place;
   const apiHost = host === defaultDomain ? hubApiHost : host;
   const bases = insecure ? [`https://${apiHost}`, `http://${apiHost}`] : [`https://${apiHost}`];
+  if (isLoopback(host)) bases.reverse(); // nobody listens on the way, and TLS is rare there
   return { bases, repository, account: `${host}/${repository}`, insecure, isMirror };
 }
 
