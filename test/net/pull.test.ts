@@ -223,6 +223,21 @@ test("rmi takes the name, the digest's name, and with them the image and its lay
   expect((await client.run("remove", "alpine")).result.text).toBe("No such image: alpine:latest");
 });
 
+test("rmi spares what a container uses, in Docker's words, and with force what a stopped one runs on", async () => {
+  const id = (await client.run("pull", "alpine")).result.id as string;
+  const refuse = async (name: string, force: string, status: string) =>
+    (await client.run("remove", name, force, status)).result.text;
+  expect(await refuse("alpine", "", "exited")).toBe(
+    "conflict: unable to delete alpine:latest (must be forced) - image is being used by stopped container cccccccccccc",
+  );
+  expect(await refuse(id, "force", "running")).toBe(
+    `conflict: unable to delete ${id.slice(7, 19)} (cannot be forced) - image is being used by running container cccccccccccc`,
+  );
+  const { result } = await client.run("remove", "alpine", "force", "exited");
+  expect(result.deleted).toEqual([id]);
+  expect(readdirSync(join(client.store, "layers"))).toHaveLength(2);
+});
+
 test.if(existsSync(realImages))("the official busybox image comes as it is", async () => {
   await registry.push(realImages, "library/busybox:latest");
   const { result } = await client.run("pull", "busybox");
