@@ -1,5 +1,6 @@
 /** Images: what the commands, the REST API and the builder do with them. */
 
+import { config } from "./config.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress } from "./progress.ts";
@@ -20,6 +21,24 @@ export async function pull(text: string, options: { platform?: string; progress:
   const image = await loadStarter();
   options.progress({ kind: "done", digest: image.digest, upToDate: before?.id === image.id });
   return image;
+}
+
+/** The image to run: the local one, or pulled, by `--pull`. NotFoundError with `never` where it is not there. */
+export async function ensureImage(
+  text: string,
+  options: { pull: "always" | "missing" | "never"; platform?: string },
+  progress: PullProgress,
+): Promise<Image> {
+  const platform = options.platform ?? config.defaultPlatform;
+  if (options.pull !== "always") {
+    try {
+      return await resolve(text, { platform });
+    } catch (error) {
+      const canPull = options.pull === "missing" && !/^sha256:/.test(text); // an id is in no registry
+      if (!canPull || !(error instanceof NotFoundError)) throw error;
+    }
+  }
+  return await pull(text, { platform, progress });
 }
 
 /**

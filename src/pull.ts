@@ -28,6 +28,7 @@ export async function pull(text: string, options: { platform?: string; progress:
   const explicit = options.platform ?? config.defaultPlatform;
   const wanted = parsePlatform(explicit);
   openStore();
+  Bun.unsafe.setJITPolicy?.(1); // the program starts with a policy for short runs: scripts/build.ts
   progress({ kind: "start", reference, usedDefaultTag: reference.tag !== given.tag });
 
   const note = (words: string) => progress({ kind: "note", text: words });

@@ -2,10 +2,12 @@
 
 import { formatError, hintOf } from "../src/errors.ts";
 import * as image from "../src/image.ts";
-import { listImages } from "../src/storage/images.ts";
+import type { Container } from "../src/storage/containers.ts";
+import { findImage, listImages } from "../src/storage/images.ts";
 import { chainIds, layerDir } from "../src/storage/layers.ts";
 
-const [operation, text = "", platform] = process.argv.slice(2);
+const [operation, text = "", last] = process.argv.slice(2);
+const platform = last || undefined;
 const say = (value: unknown) => console.log(JSON.stringify(value));
 
 try {
@@ -14,13 +16,22 @@ try {
     const layers = chainIds(pulled.config.rootfs.diff_ids).map(layerDir);
     say({ kind: "image", id: pulled.id, digest: pulled.digest, platform: pulled.platform, layers });
   } else if (operation === "remove") {
-    say({ kind: "removed", ...(await image.remove(text, { force: platform === "force", containers: [] })) });
-  } else if (operation === "resolve") {
-    say({ kind: "image", id: (await image.resolve(text, { platform })).id });
+    const containers = process.argv[5] ? [containerOf(text, process.argv[5])] : [];
+    say({ kind: "removed", ...(await image.remove(text, { force: last === "force", containers })) });
+  } else if (operation === "ensure") {
+    const policy = process.argv[5] as "always" | "missing" | "never";
+    say({ kind: "image", id: (await image.ensureImage(text, { pull: policy, platform }, say)).id });
   } else {
     say({ kind: "images", references: listImages().map(({ references }) => references) });
   }
 } catch (error) {
   say({ kind: "error", name: (error as Error).name, text: formatError(error), hint: hintOf(error) });
   process.exit(1);
+}
+
+/** As much of a container as says that it uses the image. */
+function containerOf(name: string, status: string): Container {
+  const { id, config } = findImage(name)!;
+  const record = { id: "c".repeat(64), image: { id }, layers: chainIds(config.rootfs.diff_ids) };
+  return { record, state: { status } } as Container;
 }

@@ -12,12 +12,13 @@ export interface Challenge {
 
 /** What `authorize` needs to know of the registry it is for. */
 export interface AuthTarget {
-  /** `https://host[:port]`. */
-  origin: string;
+  /** `host[:port]`. */
+  host: string;
   /** Key of the user's credentials: `docker.io/library/alpine`. */
   account: string;
   /** Like `repository:library/alpine:pull`. */
   scope: string;
+  /** Certificates are not verified, and its token server may speak plain HTTP. */
   insecure: boolean;
 }
 
@@ -105,11 +106,8 @@ async function fetchToken(
   credentials: Credentials | undefined,
 ): Promise<{ token: string; lifeSeconds: number }> {
   const url = URL.canParse(realm ?? "") ? new URL(realm!) : undefined;
-  if (!url || !(url.protocol === "https:" || (url.protocol === "http:" && target.origin.startsWith("http:")))) {
-    throw new RegistryError(
-      `${new URL(target.origin).host} names a token server that can't be used: ${realm ?? "none"}`,
-      401,
-    );
+  if (!url || !(url.protocol === "https:" || (url.protocol === "http:" && target.insecure))) {
+    throw new RegistryError(`${target.host} names a token server that can't be used: ${realm ?? "none"}`, 401);
   }
   const fields = { ...(service && { service }), scope: target.scope };
   const common = { insecure: target.insecure, timeoutMs: tokenTimeoutMs };

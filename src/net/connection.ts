@@ -35,7 +35,7 @@ export class Connection {
     this.host = new URL(endpoint.bases[0]!).host;
     this.attemptLimit = endpoint.isMirror ? mirrorAttemptLimit : attemptLimit;
     this.#authorizer = new Authorizer({
-      origin: endpoint.bases.at(-1)!,
+      host: this.host,
       account: endpoint.account,
       scope: `repository:${endpoint.repository}:pull`,
       insecure: endpoint.insecure,
@@ -85,19 +85,21 @@ export class Connection {
     await sleep(delayMs, signal);
   }
 
-  /** GET /v2/ tells in one bounded step whether somebody is there, by which protocol, and what authorization is asked for. */
+  /** GET /v2/ tells in one bounded step whether a registry is there, by which protocol, and what authorization it asks for. */
   async #ping(): Promise<string> {
     const { bases, insecure } = this.endpoint;
     for (const [index, base] of bases.entries()) {
+      const isLast = index + 1 === bases.length;
       try {
         const response = await send(`${base}/v2/`, { insecure, timeoutMs: pingTimeoutMs });
         await response.body?.cancel();
+        if (response.status === 400 && !isLast) continue; // how servers answer plain HTTP on their TLS port
         if (response.status === 401) this.#authorizer.challenge(response.headers.get("www-authenticate"));
         return base;
       } catch (error) {
         const code = String(((error as Error).cause as { code?: unknown } | undefined)?.code);
-        const otherMayAnswer = index + 1 < bases.length && !/ENOTFOUND|EAI_|ETIMEDOUT/.test(code);
-        if (!otherMayAnswer) throw error instanceof RegistryError ? unreachable(this.host, error) : error;
+        const isNobody = /ENOTFOUND|EAI_|ETIMEDOUT/.test(code); // by any protocol
+        if (isLast || isNobody) throw error instanceof RegistryError ? unreachable(this.host, error) : error;
       }
     }
     throw new RegistryError(`no address for ${this.host}`, 0);

@@ -85,6 +85,11 @@ export function isTransientStatus(status: number): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
 }
 
+/** `host`, perhaps with a port, is this machine: certificates and proxies are not for it. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
+}
+
 async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Promise<Response> {
   const controller = new AbortController();
   const timer = setTimeout(
@@ -92,7 +97,11 @@ async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Pr
     request.timeoutMs,
   );
   const signal = request.signal ? AbortSignal.any([request.signal, controller.signal]) : controller.signal;
-  const bunOptions = { tls: { rejectUnauthorized: !request.insecure }, timeout: 0 }; // no idle limit of Bun's: stallMs rules
+  const bunOptions = {
+    tls: { rejectUnauthorized: !request.insecure },
+    timeout: 0, // no idle limit of Bun's: stallMs rules
+    ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
+  };
   try {
     return await ofetch.raw(target.href, {
       ...bunOptions,

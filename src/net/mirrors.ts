@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { config } from "../config.ts";
 import { hasCode, PodError } from "../errors.ts";
 import { defaultDomain, type Reference } from "../reference.ts";
+import { isLoopback } from "./http.ts";
 
 /** One place that may hold the repository. */
 export interface Endpoint {
@@ -68,6 +69,7 @@ function toEndpoint(place: { host: string; repository: string }, insecure: boole
   const { host, repository } = place;
   const apiHost = host === defaultDomain ? hubApiHost : host;
   const bases = insecure ? [`https://${apiHost}`, `http://${apiHost}`] : [`https://${apiHost}`];
+  if (isLoopback(host)) bases.reverse(); // nobody listens on the way, and TLS is rare there
   return { bases, repository, account: `${host}/${repository}`, insecure, isMirror };
 }
 
@@ -85,10 +87,6 @@ function daemonMirror(url: string, repository: string, insecure: (host: string) 
     insecure: protocol === "http:" || insecure(host),
     isMirror: true,
   };
-}
-
-function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
 }
 
 /** Docker's list holds hosts, hosts with a port, and networks like 10.0.0.0/8. */

@@ -1,6 +1,5 @@
 /** Archives come compressed or not; their first bytes say how, whatever their media type claims. */
 
-import type { Transform } from "node:stream";
 import { PodError } from "../errors.ts";
 
 const magics = {
@@ -12,26 +11,25 @@ const magics = {
 export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
   const head = await readHead(chunks);
-  const rest = { [Symbol.asyncIterator]: () => chunks };
+  const all = withHead(head, chunks);
   const kind = (Object.keys(magics) as (keyof typeof magics)[]).find((name) =>
     magics[name].every((byte, index) => head[index] === byte),
   );
   if (kind === undefined) {
-    if (head.length) yield head;
-    yield* rest;
+    yield* all;
     return;
   }
-  const zlib = await import("node:zlib");
+  const [{ createGunzip, createZstdDecompress }, { pipeline, Readable }] = await Promise.all([
+    import("node:zlib"), // not at the top: it starts threads
+    import("node:stream"),
+  ]);
   const options = { chunkSize: 1 << 18 };
-  const stream = kind === "gzip" ? zlib.createGunzip(options) : zlib.createZstdDecompress(options);
-  const feeding = feed(stream, head, rest).catch((error) => stream.destroy(error as Error));
+  const stream = kind === "gzip" ? createGunzip(options) : createZstdDecompress(options);
+  pipeline(Readable.from(all, { objectMode: false }), stream, () => {}); // a failure of either ends `stream` with it
   try {
     for await (const chunk of stream) yield chunk as Buffer;
   } catch (error) {
     throw isZlibError(error) ? new PodError(`the ${kind} data is damaged or cut short`, { cause: error }) : error;
-  } finally {
-    stream.destroy();
-    await feeding;
   }
 }
 
@@ -46,20 +44,9 @@ async function readHead(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
   return head;
 }
 
-async function feed(stream: Transform, head: Buffer, rest: AsyncIterable<Uint8Array>): Promise<void> {
-  stream.write(head);
-  for await (const chunk of rest) {
-    if (stream.destroyed) return;
-    if (!stream.write(chunk)) await drained(stream);
-  }
-  stream.end();
-}
-
-function drained(stream: Transform): Promise<void> {
-  return new Promise((resolve) => {
-    stream.once("drain", resolve);
-    stream.once("close", resolve);
-  });
+async function* withHead(head: Buffer, chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  if (head.length) yield head;
+  yield* { [Symbol.asyncIterator]: () => chunks };
 }
 
 function isZlibError(error: unknown): boolean {

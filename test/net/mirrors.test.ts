@@ -33,7 +33,7 @@ test("docker.io is asked at its API's host, over TLS only", () => {
 
 test("a registry on loopback may speak plain HTTP, another not", () => {
   write("containers/registries.conf", "");
-  expect(places("localhost:5000/a")).toEqual([["https://localhost:5000 a", "http://localhost:5000 a"]]);
+  expect(places("localhost:5000/a")).toEqual([["http://localhost:5000 a", "https://localhost:5000 a"]]);
   expect(places("127.3.2.1:5000/a")[0]).toHaveLength(2);
   expect(places("[::1]:5000/a")[0]).toHaveLength(2);
   expect(places("127.0.0.1.example.org/a")[0]).toHaveLength(1);
@@ -46,7 +46,7 @@ test("mirrors come first, in their order", () => {
   write("containers/registries.conf", `[[registry]]\nlocation="docker.io"\n${mirrors}`);
   expect(places("alpine")).toEqual([
     ["https://one.example library/alpine"],
-    ["https://127.0.0.1:5000 hub/library/alpine", "http://127.0.0.1:5000 hub/library/alpine"],
+    ["http://127.0.0.1:5000 hub/library/alpine", "https://127.0.0.1:5000 hub/library/alpine"],
     ["https://registry-1.docker.io library/alpine"],
   ]);
 });

@@ -152,6 +152,15 @@ test("a mirror that is down is passed over with a note", async () => {
   ]);
 });
 
+test("a proxy is not asked for what lies on loopback", async () => {
+  const { result } = await client.runWith(
+    { HTTP_PROXY: "http://127.0.0.1:1" },
+    "pull",
+    `${registry.host}/library/alpine`,
+  );
+  expect(result.kind).toBe("image");
+});
+
 test("two pulls at once do the work once", async () => {
   const outcomes = await Promise.all([client.run("pull", "alpine"), client.run("pull", "alpine")]);
   for (const { result } of outcomes) expect(result.id).toBe(alpine.configs[0]!.digest);
@@ -165,6 +174,36 @@ test("a layer that an image has twice is downloaded once", async () => {
   const { events, result } = await client.run("pull", `${registry.host}/twice:1`);
   expect(result.layers).toHaveLength(3);
   expect(events.filter(({ status }) => status === "Download complete")).toHaveLength(2);
+});
+
+test("run pulls what is missing, what is for another platform, and always or never when told so", async () => {
+  const ensure = async (name: string, platform: string, policy: string) =>
+    (await client.run("ensure", name, platform, policy)).events;
+  const kinds = (events: { kind: string }[]) => [...new Set(events.map(({ kind }) => kind))];
+  const [never] = await ensure("alpine", "", "never");
+  expect(never).toMatchObject({ kind: "error", name: "NotFoundError", text: "No such image: alpine:latest" });
+  expect(kinds(await ensure("alpine", "", "missing"))).toEqual(["start", "layer", "done", "image"]);
+  expect(kinds(await ensure("alpine", "", "missing"))).toEqual(["image"]);
+  expect(kinds(await ensure("alpine", "", "always"))).toEqual(["start", "done", "image"]);
+  const [other] = await ensure("alpine", "linux/arm64", "never");
+  expect(other?.text).toContain("its platform (linux/amd64) does not match the specified platform (linux/arm64)");
+  expect((await ensure("alpine", "linux/arm64", "missing")).at(-1)?.id).toBe(alpine.configs[1]!.digest);
+});
+
+test("an id is not looked for in a registry", async () => {
+  const id = `sha256:${"0".repeat(64)}`;
+  expect((await client.run("ensure", id, "", "missing")).events).toMatchObject([
+    { kind: "error", text: `No such image: ${id}` },
+  ]);
+});
+
+test("the starter needs no registry", async () => {
+  client.write(".config/containers/registries.conf", '[[registry]]\nlocation = "docker.io"\nblocked = true\n');
+  const { result } = await client.run("ensure", "starter", "", "missing");
+  expect(result.kind).toBe("image");
+  const { events } = await client.run("pull", "starter");
+  expect(events.at(-2)).toMatchObject({ kind: "done", upToDate: true });
+  expect(existsSync(join((events.at(-1)!.layers as string[])[0]!, "bin/busybox"))).toBe(true);
 });
 
 test("rmi takes the name, the digest's name, and with them the image and its layers", async () => {
@@ -182,6 +221,21 @@ test("rmi takes the name, the digest's name, and with them the image and its lay
   expect(readdirSync(join(client.store, "blobs/sha256"))).toEqual([]);
   expect(readdirSync(join(client.store, "layers"))).toEqual([]);
   expect((await client.run("remove", "alpine")).result.text).toBe("No such image: alpine:latest");
+});
+
+test("rmi spares what a container uses, in Docker's words, and with force what a stopped one runs on", async () => {
+  const id = (await client.run("pull", "alpine")).result.id as string;
+  const refuse = async (name: string, force: string, status: string) =>
+    (await client.run("remove", name, force, status)).result.text;
+  expect(await refuse("alpine", "", "exited")).toBe(
+    "conflict: unable to delete alpine:latest (must be forced) - image is being used by stopped container cccccccccccc",
+  );
+  expect(await refuse(id, "force", "running")).toBe(
+    `conflict: unable to delete ${id.slice(7, 19)} (cannot be forced) - image is being used by running container cccccccccccc`,
+  );
+  const { result } = await client.run("remove", "alpine", "force", "exited");
+  expect(result.deleted).toEqual([id]);
+  expect(readdirSync(join(client.store, "layers"))).toHaveLength(2);
 });
 
 test.if(existsSync(realImages))("the official busybox image comes as it is", async () => {
