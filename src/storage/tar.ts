@@ -83,6 +83,13 @@ class Input {
   offset = 0;
   ended = false;
 
+  /** Exactly `length` bytes if the chunk holds them. Most do: this saves the generators below. */
+  atHand(length: number): Buffer | undefined {
+    if (this.offset + length > this.chunk.length) return undefined;
+    this.offset += length;
+    return this.chunk.subarray(this.offset - length, this.offset);
+  }
+
   /** Up to `maximum` bytes as they lie in the chunk; none at the end of the archive. */
   *some(maximum: number): Reading<Buffer> {
     while (this.offset === this.chunk.length && !this.ended) yield;
@@ -121,7 +128,7 @@ function* read(input: Input, handler: TarHandler): Reading<void> {
   let long: { name?: string; link?: string } = {};
   let wasZero = false;
   for (;;) {
-    const block = yield* input.exactly(blockSize);
+    const block: Buffer | undefined = input.atHand(blockSize) ?? (yield* input.exactly(blockSize));
     if (block === undefined) break; // some programs leave the two zero blocks out
     const isZero = block[0] === 0 && block.every((byte) => byte === 0);
     if (isZero && wasZero) break;
@@ -215,14 +222,15 @@ function* member(input: Input, handler: TarHandler, entry: TarEntry, stored: Sto
   handler.entry(entry);
   for (const { position, length } of parts) {
     for (let done = 0; done < length; ) {
-      const bytes = yield* input.some(length - done);
+      const bytes: Buffer = input.atHand(length - done) ?? (yield* input.some(length - done));
       if (bytes.length === 0) throw cutShort();
       handler.data(bytes, position + done);
       done += bytes.length;
     }
   }
   handler.end();
-  yield* input.skip(padded(dataBytes) - dataBytes);
+  const padding = padded(dataBytes) - dataBytes;
+  if (!input.atHand(padding)) yield* input.skip(padding);
 }
 
 /** The map of a sparse file, in whichever place its format has it, and how much of the stored bytes it takes. */
