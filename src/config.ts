@@ -1,23 +1,34 @@
 /** Where things lie and what the environment says: the one place that reads `process.env`. */
 
-import { join } from "node:path";
-
 const env = process.env;
 const uid = process.getuid!();
+/** Real root, not the root of some user namespace: the first one's map changes nothing. */
+const isHostRoot =
+  uid === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(require("node:fs").readFileSync("/proc/self/uid_map", "utf8"));
+
+/** Settings that keep the engine from starting threads; set for one more try only, and gone at once: children must not see them. */
+const singleThreadSettings = {
+  BUN_JSC_useConcurrentJIT: "0",
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
+  MIMALLOC_PURGE_DELAY: "-1",
+};
+const singleThreadRetry = Object.entries(singleThreadSettings).every(([name, value]) => env[name] === value);
+if (singleThreadRetry) for (const name of Object.keys(singleThreadSettings)) delete env[name];
 
 /** Paths and settings of this user. As real root the store lies where the mapped ids can reach it. */
 export const config = {
   uid,
   gid: process.getgid!(),
+  isHostRoot,
   home: env.HOME || "/",
   /** The store; it survives a reboot. */
   dataDir: dataDirectory(),
   /** Sockets only; named after the user where XDG_RUNTIME_DIR is unset. */
   runtimeDir: runtimeDirectory(),
-  dockerConfigDir: env.DOCKER_CONFIG || join(env.HOME || "/", ".docker"),
+  dockerConfigDir: env.DOCKER_CONFIG || `${env.HOME || ""}/.docker`,
   registryAuthFile: env.REGISTRY_AUTH_FILE,
   registriesConf: env.CONTAINERS_REGISTRIES_CONF,
-  xdgConfigHome: env.XDG_CONFIG_HOME || join(env.HOME || "/", ".config"),
+  xdgConfigHome: env.XDG_CONFIG_HOME || `${env.HOME || ""}/.config`,
   xdgRuntimeDir: env.XDG_RUNTIME_DIR,
   storageDriver: env.STORAGE_DRIVER,
   defaultPlatform: env.DOCKER_DEFAULT_PLATFORM,
@@ -26,14 +37,35 @@ export const config = {
   path: env.PATH || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   /** For `-e NAME`, which takes the caller's value. */
   variable: (name: string): string | undefined => env[name],
+  /** For `pod unshare`: the caller's own, as execve(2) takes it. */
+  environment: (): string[] => Object.entries(env).map(([name, value]) => `${name}=${value}`),
+  isCompiled: isCompiled(),
+  /** The command line as execve(2) takes it; a compiled program has no script name. */
+  argv: isCompiled() ? [process.execPath, ...process.argv.slice(2)] : [...process.argv],
+  singleThreadRetry,
+  singleThreadEnvironment: (): string[] =>
+    Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
+  /** All that a stage needs of the environment: it never gets an image's or `-e`'s. */
+  stageEnvironment: (): Record<string, string> => ({
+    XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
+    XDG_RUNTIME_DIR: config.runtimeDir.slice(0, -"/pod".length),
+    HOME: env.HOME || "/",
+    PATH: config.path,
+    ...singleThreadSettings,
+  }),
 };
 
+/** A compiled program's main module lies in Bun's virtual file system. */
+function isCompiled(): boolean {
+  return process.argv[1]?.startsWith("/$bunfs/") ?? false;
+}
+
 function dataDirectory(): string {
-  if (env.XDG_DATA_HOME?.startsWith("/")) return join(env.XDG_DATA_HOME, "pod");
-  return uid === 0 ? "/var/lib/pod" : join(env.HOME || "/", ".local/share/pod");
+  if (env.XDG_DATA_HOME?.startsWith("/")) return `${env.XDG_DATA_HOME}/pod`;
+  return isHostRoot ? "/var/lib/pod" : `${env.HOME || ""}/.local/share/pod`;
 }
 
 function runtimeDirectory(): string {
-  if (env.XDG_RUNTIME_DIR?.startsWith("/")) return join(env.XDG_RUNTIME_DIR, "pod");
-  return uid === 0 ? "/run/pod" : `/tmp/pod-run-${uid}`;
+  if (env.XDG_RUNTIME_DIR?.startsWith("/")) return `${env.XDG_RUNTIME_DIR}/pod`;
+  return isHostRoot ? "/run/pod" : `/tmp/pod-run-${uid}/pod`;
 }

@@ -31,14 +31,15 @@ const imports = [...files].flatMap(([from, text]) =>
 /** From the top down; a file may import from its own line and the lines below it. */
 const order = [
   /^main\.ts$/,
-  /^(cli|verbs|failure|help)\.ts$/,
+  /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^((args|values|usage|output)\.ts$|format\/)/,
+  /^((args|output|pull-output)\.ts$|format\/)/,
   /^build\//,
-  /^(image|pull|download|container|monitor)\.ts$/,
+  /^(image|container|monitor|system|unshare)\.ts$/,
+  /^(pull|layer-fetch|download|starter-image|create|driver|runtimespec|attach|streams|waiting)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|platform|nearest|starter|version|commit)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|frames|starter|values|version)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
@@ -83,7 +84,7 @@ for (const [name, home] of homes) {
 
 test("the environment is read in config.ts only", () => {
   const readers = [...files].filter(([, text]) =>
-    /(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
+    /(?<![.\w])(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
   );
   expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
 });

@@ -3,11 +3,10 @@
  * Pointers and BigInts stay inside these files.
  */
 
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { SyscallError } from "../errors.ts";
 
-/** One dlopen for the whole table takes about half a millisecond. */
-export const c = dlopen("libc.so.6", {
+const bindings = {
   __errno_location: { args: [], returns: "ptr" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
 
@@ -61,6 +60,8 @@ export const c = dlopen("libc.so.6", {
   lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   llistxattr: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
+  fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  flistxattr: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
 
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
@@ -76,13 +77,30 @@ export const c = dlopen("libc.so.6", {
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   tcgetattr: { args: ["i32", "ptr"], returns: "i32" },
   tcsetattr: { args: ["i32", "i32", "ptr"], returns: "i32" },
-}).symbols;
+} satisfies Record<string, FFIFunction>;
 
-const errnoLocation = c.__errno_location()!;
+/**
+ * The C library. Each function is bound at its first use: binding a dozen at once makes the engine start threads, and
+ * a process with threads can't enter a user namespace.
+ */
+export const c = {} as ReturnType<typeof dlopen<typeof bindings>>["symbols"];
+for (const [name, binding] of Object.entries(bindings)) {
+  Object.defineProperty(c, name, {
+    configurable: true,
+    get() {
+      const value = dlopen("libc.so.6", { [name]: binding }).symbols[name];
+      Object.defineProperty(c, name, { value });
+      return value;
+    },
+  });
+}
+
+let errnoLocation: Pointer | null = null;
 
 /** Passes a result on, or throws what errno(3) says. Nothing may run between the call and this. */
 export function check(syscall: string, result: number | bigint, subject?: string): number {
   if (result !== -1) return Number(result);
+  errnoLocation ??= c.__errno_location() as Pointer;
   throw new SyscallError(syscall, read.i32(errnoLocation, 0), subject);
 }
 

@@ -1,5 +1,21 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import { bootId, startTimeOf } from "../ns/sys/process.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
+import { paths } from "./store.ts";
+
 /** What the user asked for, complete: `container.json`. Written once, before anything runs. */
 export interface ContainerRecord {
   version: 1;
@@ -73,4 +89,114 @@ export interface ContainerState {
 export interface Container {
   record: ContainerRecord;
   state: ContainerState;
+}
+
+/** The container's folder. */
+export function containerDir(id: string): string {
+  return join(paths.containers, id);
+}
+
+/**
+ * Records a new container: its folder appears whole, its name is taken in the same moment. Throws ConflictError with
+ * Docker's text where somebody has the name.
+ */
+export function putContainer(record: ContainerRecord, files: Record<string, string>, folders: string[]): void {
+  const temporary = makeTemporaryDir();
+  for (const folder of folders) mkdirSync(join(temporary, folder), { mode: 0o755 });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(temporary, name), text);
+  writeFileSync(join(temporary, "container.json"), JSON.stringify(record, null, 2));
+  writeFileSync(join(temporary, "state.json"), JSON.stringify({ status: "created" } satisfies ContainerState));
+  withLock("names", () => {
+    const link = join(paths.names, record.name);
+    const owner = readName(record.name);
+    if (owner !== undefined && existsSync(containerDir(owner))) throw nameConflict(record.name, owner);
+    rmSync(link, { force: true }); // its container is gone: whoever took the name ended before recording it
+    symlinkSync(record.id, link);
+    renameSync(temporary, containerDir(record.id));
+  });
+}
+
+function nameConflict(name: string, owner: string): ConflictError {
+  return new ConflictError(
+    `Conflict. The container name "/${name}" is already in use by container "${owner}". You have to remove (or rename) that container to be able to reuse that name.`,
+  );
+}
+
+function readName(name: string): string | undefined {
+  try {
+    return readlinkSync(join(paths.names, name));
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Replaces the state. Not synced: after a power cut nothing of it is true anyway. */
+export function putState(id: string, state: ContainerState): void {
+  const file = join(containerDir(id), "state.json");
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, JSON.stringify(state));
+  renameSync(temporary, file);
+}
+
+/** All containers, newest first, with true states. */
+export function listContainers(): Container[] {
+  if (!existsSync(paths.containers)) return [];
+  return readdirSync(paths.containers)
+    .map((id) => readContainer(id))
+    .filter((container) => container !== undefined)
+    .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
+}
+
+/** By name, id, or a prefix of the id that fits one only. Throws NotFoundError or ConflictError. */
+export function findContainer(text: string): Container {
+  const name = text.replace(/^\//, "");
+  const named = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) ? readName(name) : undefined;
+  const ids = named
+    ? [named]
+    : /^[0-9a-f]{1,64}$/.test(name) && existsSync(paths.containers)
+      ? readdirSync(paths.containers).filter((id) => id.startsWith(name))
+      : [];
+  if (ids.length > 1) throw new ConflictError(`Multiple IDs found with provided prefix: ${text}`);
+  const container = ids[0] === undefined ? undefined : readContainer(ids[0]);
+  if (!container) throw new NotFoundError(`No such container: ${text}`);
+  return container;
+}
+
+/** The record and its true state; undefined where it is gone. */
+export function readContainer(id: string): Container | undefined {
+  const record = readJson<ContainerRecord>(join(containerDir(id), "container.json"));
+  const state = readJson<ContainerState>(join(containerDir(id), "state.json"));
+  return record && state ? { record, state: trueState(state) } : undefined;
+}
+
+/** A container runs as long as its monitor does; one whose monitor was killed has ended, and its exit code is unknown. */
+function trueState(state: ContainerState): ContainerState {
+  if (state.status !== "running" || (state.monitor && isAlive(state.monitor))) return state;
+  return {
+    ...state,
+    status: "exited",
+    exitCode: state.exitCode ?? 137,
+    error: state.error ?? "its monitor was killed",
+  };
+}
+
+/** Whether that very process is there. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  return identity.bootId === bootId() && startTimeOf(identity.pid) === identity.startTime;
+}
+
+/** This process, for a record. */
+export function identify(pid: number): ProcessIdentity {
+  return { pid, startTime: startTimeOf(pid) ?? 0, bootId: bootId() };
+}
+
+/** Deletes all of a container, which disappears in one moment. The caller made sure that nothing runs. */
+export function deleteContainer(record: ContainerRecord): void {
+  const trash = makeTemporaryDir();
+  renameSync(containerDir(record.id), join(trash, record.id));
+  removeTree(trash);
+  withLock("names", () => {
+    if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
+  });
 }

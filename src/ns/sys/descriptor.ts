@@ -174,8 +174,9 @@ export function poll(requests: PollRequest[], timeoutMs: number): number[] {
 export function signalFd(signals: number[]): number {
   return check("signalfd", c.signalfd(-1, signalSet(signals), O_CLOEXEC | O_NONBLOCK));
 }
-/** The next pending signal's number, or undefined. */
-export function readSignal(fd: number): number | undefined {
+/** The next pending signal; undefined where there is none. `fromKernel`: a terminal's or a fault's, not kill(2)'s. */
+export function readSignal(fd: number): { signal: number; fromKernel: boolean } | undefined {
   const info = Buffer.alloc(128); // struct signalfd_siginfo
-  return readInto(fd, info) === 128 ? info.readUInt32LE(0) : undefined;
+  if (readInto(fd, info) !== 128) return undefined;
+  return { signal: info.readUInt32LE(0), fromKernel: info.readInt32LE(8) === 0x80 }; // SI_KERNEL
 }

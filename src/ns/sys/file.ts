@@ -10,6 +10,10 @@ import {
   LOCK_NB,
   LOCK_SH,
   O_CLOEXEC,
+  O_CREAT,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
 } from "../constants.ts";
 import { c, check, cstring, syscall } from "../libc.ts";
 
@@ -30,6 +34,38 @@ export function openAt2(dirFd: number, path: string, flags: number, resolve: num
 /** close(2); a bad descriptor is a bug and throws. */
 export function close(fd: number): void {
   check("close", c.close(fd), `descriptor ${fd}`);
+}
+
+/** The text of a small file, such as /proc has: node:fs is not loaded before the user namespace is entered (docs/architecture.md). */
+export function readText(path: string): string {
+  const fd = open(path, O_RDONLY);
+  try {
+    const chunks: string[] = [];
+    const buffer = Buffer.allocUnsafe(4096);
+    for (;;) {
+      const length = check("read", c.read(fd, buffer, buffer.length), path);
+      if (length === 0) return chunks.join("");
+      chunks.push(buffer.toString("latin1", 0, length)); // ids, names and numbers: no character is cut in two
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+/** The whole text of a small file, made anew with this mode, or emptied first. */
+export function writeText(path: string, text: string, mode = 0o600): void {
+  const fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+  try {
+    const bytes = Buffer.from(text);
+    check("write", c.write(fd, bytes, bytes.length), path); // /proc takes a map in one write only: user_namespaces(7)
+  } finally {
+    close(fd);
+  }
+}
+
+/** dup2(2): `to` becomes another name of `from`, without close-on-exec. */
+export function duplicate(from: number, to: number): void {
+  check("dup2", c.dup2(from, to), `descriptor ${from}`);
 }
 
 export function mkdirAt(dirFd: number, name: string, mode: number): void {
@@ -119,10 +155,14 @@ export interface Status {
 }
 /** statx(2) of the name itself; with an empty name, of `dirFd`. */
 export function statAt(dirFd: number, name: string): Status {
+  return statAtPointer(dirFd, cstring(name), name);
+}
+/** The same for a name that is a NUL-terminated buffer already. */
+export function statAtPointer(dirFd: number, cname: Uint8Array, name: string): Status {
   const buffer = Buffer.alloc(256);
   const mask = 0x17ff; // STATX_BASIC_STATS | STATX_MNT_ID
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  check("statx", syscall("statx", dirFd, cstring(name), flags, mask, buffer), name);
+  check("statx", syscall("statx", dirFd, cname, flags, mask, buffer), name);
   const time = (offset: number) => ({
     seconds: Number(buffer.readBigInt64LE(offset)),
     nanoseconds: buffer.readUInt32LE(offset + 8),

@@ -1,6 +1,5 @@
 /** Processes, their identity, signals and limits. */
 
-import { readFileSync } from "node:fs";
 import {
   F_SETFD,
   PR_CAP_AMBIENT,
@@ -10,10 +9,12 @@ import {
   PR_CAPBSET_READ,
   PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE,
+  PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
   PR_SET_PDEATHSIG,
 } from "../constants.ts";
 import { c, check, cstring, cstringArray, syscall } from "../libc.ts";
+import { readText } from "./file.ts";
 
 /** setresuid(2), all three. */
 export function setUid(uid: number): void {
@@ -37,6 +38,10 @@ export function setDumpable(on: boolean): void {
 /** The signal that this process gets when its parent's thread ends. Cleared by a change of uid. */
 export function setParentDeathSignal(signal: number): void {
   check("prctl", c.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "PR_SET_PDEATHSIG");
+}
+/** Whether a change of uid away from 0 keeps the permitted set. */
+export function setKeepCapabilities(on: boolean): void {
+  check("prctl", c.prctl(PR_SET_KEEPCAPS, on ? 1 : 0, 0, 0, 0), "PR_SET_KEEPCAPS");
 }
 export function setNoNewPrivs(): void {
   check("prctl", c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
@@ -143,6 +148,14 @@ export function waitPid(pid: number, block: boolean): { code: number; signal: nu
   return { code: (word >> 8) & 0xff, signal: word & 0x7f };
 }
 
+/** waitpid(2) of whatever child has ended; undefined where none has, or none is left. */
+export function waitAny(): { pid: number; code: number; signal: number } | undefined {
+  const status = new Int32Array(1);
+  const pid = c.waitpid(-1, status, 1);
+  if (pid <= 0) return undefined;
+  return { pid, code: (status[0]! >> 8) & 0xff, signal: status[0]! & 0x7f };
+}
+
 /** pidfd_open(2). The caller compares the start time after opening: then the pid can't be reused unseen. */
 export function pidfdOpen(pid: number): number {
   return check("pidfd_open", syscall("pidfd_open", pid, 0), String(pid));
@@ -174,7 +187,7 @@ export function exitNow(code: number): never {
 /** The process's start time in clock ticks since boot, proc(5) stat field 22; undefined where there is no such process, or a zombie only. */
 export function startTimeOf(pid: number): number | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const stat = readText(`/proc/${pid}/stat`);
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name may hold spaces and brackets
     return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
   } catch {
@@ -186,5 +199,5 @@ let cachedBootId: string | undefined;
 
 /** The kernel's boot id: with it a pid and its start time name one process for ever. */
 export function bootId(): string {
-  return (cachedBootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
+  return (cachedBootId ??= readText("/proc/sys/kernel/random/boot_id").trim());
 }

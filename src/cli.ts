@@ -1,0 +1,70 @@
+/** Finds the verb, enters the user's namespace where it is needed, and runs the command. */
+
+import type { ParsedArgs } from "citty";
+import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
+import { type Call, reportFailure } from "./failure.ts";
+import { findVerb, groups, type Verb } from "./verbs.ts";
+import { build, versionText } from "./version.ts";
+
+const globalArgs = {
+  version: { type: "boolean", alias: "v", description: "Print version information and quit" },
+  command: { type: "positional", required: false, multiple: true },
+} satisfies OptionDefs;
+
+/** Commands parse `rawArgs` themselves; citty's own parser is not asked. */
+const unparsed = { _: [] } as unknown as ParsedArgs;
+
+/** Runs one command line (without the program's name) and returns the exit code. Throws nothing. */
+export async function runCli(argv: string[]): Promise<number> {
+  if (argv.length === 1 && argv[0] === "version") return print(versionText());
+  const call: Call = { path: "pod" };
+  try {
+    const { options, operands } = parseOptions(argv, globalArgs, { stopAtFirstOperand: true });
+    return options.version ? print(`pod version ${build.version}`) : await dispatch(operands, call);
+  } catch (error) {
+    return error instanceof HelpRequest ? printHelp(call.path.split(" ").slice(1)) : reportFailure(error, call);
+  }
+}
+
+async function dispatch(words: string[], call: Call): Promise<number> {
+  if (words.length === 0 || words[0] === "help") return printHelp(words.slice(1));
+  const found = findVerb(words);
+  if (words[0]! in groups) call.path = `pod ${words[0]}`;
+  if (!found) return printHelp(words);
+  const { verb, name, rest } = found;
+  call.path = `pod ${name}`;
+  if (await asksForHelp(verb, rest)) return printHelp(words);
+  if (verb.needsNamespace) await enterNamespace();
+  call.command = (await verb.load()).default;
+  const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
+  return typeof result === "number" ? result : 0;
+}
+
+/** Asked before the namespace is entered: help is to work where that fails. */
+async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
+  const end = rest.indexOf("--");
+  const asked = (end === -1 ? rest : rest.slice(0, end)).some((arg) => arg === "--help" || arg === "-h");
+  if (!asked || !verb.options) return asked;
+  try {
+    parseOptions(rest, await verb.options(), { stopAtFirstOperand: true });
+  } catch (error) {
+    return error instanceof HelpRequest;
+  }
+  return false;
+}
+
+/** The store is opened as the user: the folder has to be theirs, whoever they are inside. */
+async function enterNamespace(): Promise<void> {
+  (await import("./storage/store.ts")).openStore();
+  (await import("./ns/userns.ts")).enterUserNamespace();
+}
+
+async function printHelp(words: string[]): Promise<number> {
+  const help = await import("./help.ts");
+  return print(await help.helpFor(words));
+}
+
+function print(text: string): number {
+  console.log(text);
+  return 0;
+}

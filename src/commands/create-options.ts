@@ -1,0 +1,136 @@
+/** The options of `run` and what they ask for. It loads nothing that starts threads: help needs it before a namespace is entered. */
+
+import type { OptionDefs, Options } from "../args.ts";
+import { config } from "../config.ts";
+import type { CreateOptions } from "../create.ts";
+import { UsageError } from "../errors.ts";
+import { formatPlatform, parsePlatform } from "../platform.ts";
+import { parseBytes } from "../values.ts";
+
+/** What a container is made with: `run` has it, and every other command that makes one. */
+export const createArgs = {
+  "add-host": {
+    type: "string",
+    multiple: true,
+    parse: parseExtraHost,
+    description: "Add a custom host-to-IP mapping (host:ip)",
+  },
+  entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
+  env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
+  "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
+  hostname: { type: "string", alias: "h", description: "Container host name" },
+  init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
+  interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
+  label: { type: "string", alias: "l", multiple: true, parse: parseLabel, description: "Set meta data on a container" },
+  name: { type: "string", description: "Assign a name to the container" },
+  network: {
+    type: "string",
+    alias: "net",
+    valueHint: "network",
+    default: "slirp4netns",
+    description: "Connect a container to a network: slirp4netns, host or none",
+  },
+  platform: {
+    type: "string",
+    parse: (text: string) => formatPlatform(parsePlatform(text)),
+    description: "Set platform if the image has several, like linux/arm64",
+  },
+  pull: {
+    type: "string",
+    parse: parsePull,
+    default: "missing",
+    description: 'Pull image before running ("always", "missing", "never")',
+  },
+  quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
+  "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
+  rm: { type: "boolean", description: "Automatically remove the container when it exits" },
+  "shm-size": { type: "string", valueHint: "bytes", parse: parseBytes, description: "Size of /dev/shm" },
+  "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs or auto" },
+  tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
+  tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
+  user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
+  volume: { type: "string", alias: "v", multiple: true, description: "Bind mount a volume (source:destination[:ro])" },
+  workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
+} satisfies OptionDefs;
+
+export const runArgs = {
+  ...createArgs,
+  detach: { type: "boolean", alias: "d", description: "Run container in background and print container ID" },
+  "detach-keys": {
+    type: "string",
+    default: "ctrl-p,ctrl-q",
+    description: "Override the key sequence for detaching a container",
+  },
+  "sig-proxy": { type: "boolean", default: true, description: "Proxy received signals to the process" },
+  image: { type: "positional" },
+  command: { type: "positional", required: false },
+  arg: { type: "positional", required: false, multiple: true },
+} satisfies OptionDefs;
+
+/** The options complete, with what the environment adds. `operands` are the image and its command. Throws UsageError in Docker's words. */
+export function toCreateOptions(options: Options<typeof createArgs>, operands: string[]): CreateOptions {
+  const [image = "", ...command] = operands;
+  if (options.hostname !== undefined) checkHostname(options.hostname);
+  return {
+    image,
+    command,
+    name: options.name,
+    env: options.env,
+    envFiles: options.envFile,
+    binds: options.volume,
+    workdir: options.workdir,
+    user: options.user,
+    entrypoint: options.entrypoint,
+    hostname: options.hostname,
+    network: options.network,
+    readOnly: options.readOnly,
+    tmpfs: options.tmpfs,
+    shmSizeBytes: options.shmSize,
+    init: options.init,
+    pull: options.pull,
+    platform: options.platform ?? config.defaultPlatform,
+    labels: options.label,
+    addHosts: options.addHost,
+    storageDriver: options.storageDriver,
+    tty: options.tty,
+    interactive: options.interactive,
+    autoRemove: options.rm,
+  };
+}
+
+const pullPolicies = ["always", "missing", "never"] as const;
+
+function parsePull(text: string): CreateOptions["pull"] {
+  const policy = pullPolicies.find((each) => each === text);
+  if (policy) return policy;
+  throw new UsageError(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);
+}
+
+/** docker/cli opts.ValidateLabel. */
+function parseLabel(text: string): string {
+  const key = text.split("=", 1)[0]!.trimStart();
+  if (!key) throw new UsageError(`invalid label '${text}': empty name`);
+  if (/\s/.test(key)) throw new UsageError(`label '${key}' contains whitespaces`);
+  return text;
+}
+
+/** docker/cli opts.ValidateExtraHost: `host:ip` or `host=ip`, brackets around the address allowed. Returns `host:ip`. */
+function parseExtraHost(text: string): string {
+  const [, name, bracketed] = text.match(/^([^=:]+)[=:]([\s\S]*)$/) ?? [];
+  if (!name || bracketed === undefined) throw new UsageError(`bad format for add-host: ${JSON.stringify(text)}`);
+  const address = bracketed.replace(/^\[([\s\S]+)\]$/, "$1");
+  if (!isAddress(address)) throw new UsageError(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  return `${name}:${address}`;
+}
+
+function isAddress(text: string): boolean {
+  const octets = text.match(/^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/)?.slice(1);
+  if (octets) return octets.every((octet) => Number(octet) <= 255);
+  return text.includes(":") && URL.canParse(`http://[${text}]/`);
+}
+
+/** As Docker: letters, digits, hyphens and dots, 63 characters for a label (RFC 1123). */
+function checkHostname(name: string): void {
+  const label = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+  if (!new RegExp(`^${label}(\\.${label})*\\.?$`).test(name)) throw new UsageError(`invalid hostname format: ${name}`);
+}

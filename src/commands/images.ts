@@ -1,0 +1,77 @@
+import { defineCommand } from "citty";
+import { type OptionDefs, parseOptions } from "../args.ts";
+import { NotFoundError } from "../errors.ts";
+import { applyFilters, type FilterTests, hasLabel, matchesGlob, parseFlagFilter } from "../format/filters.ts";
+import { imageListStyle, imageRows } from "../format/images.ts";
+import * as output from "../output.ts";
+import { familiarName, familiarRepository, parseReference } from "../reference.ts";
+import { findImage, type Image, listImages } from "../storage/images.ts";
+import { parseFilter, parseTime } from "../values.ts";
+
+const args = {
+  all: { type: "boolean", alias: "a", description: "Show all images (pod keeps no intermediate ones to hide)" },
+  digests: { type: "boolean", description: "Show digests" },
+  filter: {
+    type: "string",
+    alias: "f",
+    multiple: true,
+    valueHint: "filter",
+    parse: parseFilter,
+    description: "Filter output by before, dangling, label, reference, since or until",
+  },
+  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  "no-trunc": { type: "boolean", description: "Don't truncate output" },
+  quiet: { type: "boolean", alias: "q", description: "Only show image IDs" },
+  repository: { type: "positional", required: false, valueHint: "REPOSITORY[:TAG]" },
+} satisfies OptionDefs;
+
+export default defineCommand({
+  meta: { name: "images", description: "List images" },
+  args,
+  run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, args);
+    const wanted = operands.map((pattern): [string, string] => ["reference", pattern]);
+    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests).toSorted(byCreation);
+    const patterns = [...options.filter, ...wanted].flatMap(([name, value]) => (name === "reference" ? [value] : []));
+    const rows = images.flatMap((image) => imageRows(onlyNamed(image, patterns), { full: options.noTrunc }));
+    const quiet = options.quiet && !options.format;
+    if (quiet) for (const id of new Set(rows.map((row) => row.ID))) output.line(id);
+    else output.list(rows, imageListStyle(options.digests), options.format);
+  },
+});
+
+const tests: FilterTests<Image> = {
+  before: (image, value) => created(image) < created(named(value)),
+  dangling: (image, value) => parseFlagFilter("dangling", value) === (image.references.length === 0),
+  label: (image, value) => hasLabel(image.config.config?.Labels, value),
+  reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
+  since: (image, value) => created(image) > created(named(value)),
+  until: (image, value) => BigInt(created(image)) * 1_000_000n < parseTime(value),
+};
+
+/** Of an image with several names those that were asked for. */
+function onlyNamed(image: Image, patterns: string[]): Image {
+  if (!patterns.length) return image;
+  const fits = (reference: string) => patterns.some((pattern) => fitsReference(reference, pattern));
+  return { ...image, references: image.references.filter(fits) };
+}
+
+function fitsReference(reference: string, pattern: string): boolean {
+  const parsed = parseReference(reference);
+  return [familiarName(parsed), familiarRepository(parsed), reference].some((name) => matchesGlob(name, pattern));
+}
+
+function named(text: string): Image {
+  const image = findImage(text);
+  if (!image) throw new NotFoundError(`No such image: ${text}`);
+  return image;
+}
+
+function created(image: Image): number {
+  return image.created ? Date.parse(image.created) : 0;
+}
+
+/** Newest first, as Docker lists them. */
+function byCreation(a: Image, b: Image): number {
+  return created(b) - created(a);
+}

@@ -1,0 +1,94 @@
+import { defineCommand } from "citty";
+import { type OptionDefs, type Options, parseOptions } from "../args.ts";
+import { NotFoundError, UsageError } from "../errors.ts";
+import { inspectImage } from "../format/images.ts";
+import { inspectContainer } from "../format/inspect-container.ts";
+import * as output from "../output.ts";
+import { findContainer } from "../storage/containers.ts";
+import { findImage } from "../storage/images.ts";
+
+type Kind = "container" | "image";
+
+const format = {
+  format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
+} satisfies OptionDefs;
+const args = {
+  ...format,
+  type: { type: "string", description: "Only inspect objects of the given type: container or image" },
+  name: { type: "positional", multiple: true, valueHint: "NAME|ID" },
+} satisfies OptionDefs;
+
+export default defineCommand({
+  meta: { name: "inspect", description: "Return low-level information on pod objects" },
+  args,
+  run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, args);
+    const { type } = options;
+    if (type !== undefined && type !== "container" && type !== "image") {
+      throw new UsageError(`${JSON.stringify(type)} is not a valid value for --type`, {
+        hint: "use container or image",
+      });
+    }
+    return inspect(operands, type ? [type] : ["container", "image"], options);
+  },
+});
+
+const containerArgs = { ...format, container: { type: "positional", multiple: true } } satisfies OptionDefs;
+export const containerInspect = defineCommand({
+  meta: { name: "inspect", description: "Display detailed information on one or more containers" },
+  args: containerArgs,
+  run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, containerArgs);
+    return inspect(operands, ["container"], options);
+  },
+});
+
+const imageArgs = { ...format, image: { type: "positional", multiple: true } } satisfies OptionDefs;
+export const imageInspect = defineCommand({
+  meta: { name: "inspect", description: "Display detailed information on one or more images" },
+  args: imageArgs,
+  run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, imageArgs);
+    return inspect(operands, ["image"], options);
+  },
+});
+
+/** Prints what is found; what is not is told in Docker's words, after it. */
+function inspect(names: string[], kinds: Kind[], options: Options<typeof format>): number {
+  const found = names.map((name) => find(name, kinds));
+  const objects = found.filter((object) => object !== undefined);
+  if (options.format === undefined) output.line(JSON.stringify(objects, null, 4));
+  else for (const object of objects) output.line(output.formatObject(object, options.format, "object"));
+  const kind = kinds.length === 1 ? kinds[0] : "object";
+  const missing = names.filter((_, index) => !found[index]);
+  for (const name of missing) output.write("stderr", `error: no such ${kind}: ${name}\n`);
+  return missing.length ? 1 : 0;
+}
+
+function find(name: string, kinds: Kind[]): object | undefined {
+  for (const kind of kinds) {
+    const object = kind === "container" ? inspectedContainer(name) : inspectedImage(name);
+    if (object) return object;
+  }
+  return undefined;
+}
+
+function inspectedContainer(name: string): object | undefined {
+  try {
+    return inspectContainer(findContainer(name));
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+/** A name that is no image's name at all belongs to nothing: the text for that is the caller's. */
+function inspectedImage(name: string): object | undefined {
+  try {
+    const image = findImage(name);
+    return image && inspectImage(image);
+  } catch (error) {
+    if (error instanceof UsageError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,22 @@
+import { defineCommand } from "citty";
+import { type OptionDefs, parseOptions } from "../args.ts";
+import * as container from "../container.ts";
+import * as output from "../output.ts";
+import { forEach } from "./each.ts";
+
+const args = {
+  force: { type: "boolean", alias: "f", description: "Force the removal of a running container (uses SIGKILL)" },
+  container: { type: "positional", multiple: true },
+} satisfies OptionDefs;
+
+export default defineCommand({
+  meta: { name: "rm", description: "Remove one or more containers" },
+  args,
+  async run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, args);
+    await forEach(operands, options.force, async (name) => {
+      await container.remove(name, { force: options.force });
+      output.line(name);
+    });
+  },
+});

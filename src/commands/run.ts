@@ -1,0 +1,25 @@
+import { defineCommand } from "citty";
+import { parseOptions } from "../args.ts";
+import { parseDetachKeys } from "../attach.ts";
+import * as container from "../container.ts";
+import * as output from "../output.ts";
+import { runProgress } from "../pull-output.ts";
+import { runArgs, toCreateOptions } from "./create-options.ts";
+
+export default defineCommand({
+  meta: { name: "run", description: "Create and run a new container from an image" },
+  args: runArgs,
+  async run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true });
+    const createOptions = toCreateOptions(options, operands);
+    const attachment = {
+      detach: options.detach,
+      detachKeys: parseDetachKeys(options.detachKeys),
+      sigProxy: options.sigProxy,
+    };
+    const progress = runProgress({ quiet: options.quiet, isMissing: options.pull === "missing" });
+    const { id, exitCode } = await container.run(createOptions, attachment, progress);
+    if (options.detach) output.line(id);
+    return exitCode;
+  },
+});

@@ -1,0 +1,212 @@
+/** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
+
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { attach, awaitMessage, failureToError, holdSignals } from "./attach.ts";
+import { config } from "./config.ts";
+import { type CreateOptions, toRecord } from "./create.ts";
+import { chooseDriver } from "./driver.ts";
+import { ConflictError, PodError } from "./errors.ts";
+import { encodeControl, FrameReader } from "./frames.ts";
+import { ensureImage, type PullProgress } from "./image.ts";
+import { slirpAddresses } from "./net/slirp4netns.ts";
+import { POLLIN } from "./ns/constants.ts";
+import { poll, writeAll } from "./ns/sys/descriptor.ts";
+import { close } from "./ns/sys/file.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { getRlimit, pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
+import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
+import { mappedIds } from "./ns/userns.ts";
+import { toSpec } from "./runtimespec.ts";
+import {
+  type Container,
+  type ContainerRecord,
+  containerDir,
+  deleteContainer,
+  findContainer,
+  isAlive,
+  listContainers,
+  type ProcessIdentity,
+  putContainer,
+  putState,
+  readContainer,
+} from "./storage/containers.ts";
+import { holdLease } from "./storage/images.ts";
+import { startMonitor, type WaitingMonitor } from "./waiting.ts";
+
+export type { CreateOptions } from "./create.ts";
+
+/** How the caller takes part in a run. */
+export interface RunAttachment {
+  /** Return as soon as the program runs. */
+  detach: boolean;
+  detachKeys: number[];
+  sigProxy: boolean;
+  /** Called with the id once the container exists. */
+  onCreated?: (id: string) => void;
+}
+
+/** Makes a container of an image: its record and its files; nothing runs yet. */
+export async function create(options: CreateOptions, progress: PullProgress): Promise<Container> {
+  repairContainers();
+  const image = await ensureImage(options.image, options, progress);
+  const lease = holdLease([image.id, image.digest]); // until the record names the image
+  try {
+    const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+    const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
+    const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+    for (const { source } of record.binds) makeBindSource(source, progress);
+    putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"]);
+    return readContainer(id)!;
+  } finally {
+    lease.release();
+  }
+}
+
+/** As Docker does for `-v`: a missing source becomes an empty folder, which is the caller's. */
+function makeBindSource(source: string, progress: PullProgress): void {
+  if (existsSync(source)) return;
+  try {
+    mkdirSync(source, { recursive: true });
+  } catch (cause) {
+    throw new PodError(`make the missing bind source ${source}`, { cause });
+  }
+  progress({ kind: "note", text: `made the missing folder ${source}` });
+}
+
+/** The files of the container's folder that are bind-mounted into it, and its OCI spec. */
+function toFiles(record: ContainerRecord): Record<string, string> {
+  const spec = toSpec(record, {
+    dir: containerDir(record.id),
+    uids: mappedIds("uid"),
+    gids: mappedIds("gid"),
+    maxOpenFiles: getRlimit(7 /* RLIMIT_NOFILE */).hard,
+  });
+  return {
+    "config.json": JSON.stringify(spec, null, 2),
+    hostname: `${record.hostname}\n`,
+    hosts: toHosts(record),
+    "resolv.conf": toResolvConf(record),
+  };
+}
+
+function hostName(): string {
+  return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
+}
+
+function toHosts(record: ContainerRecord): string {
+  const own = record.network.mode === "slirp4netns" ? slirpAddresses.container : "127.0.1.1";
+  const extra = record.extraHosts.map((entry) => {
+    const at = entry.indexOf(":");
+    return `${entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1")}\t${entry.slice(0, at)}`;
+  });
+  const names = record.hostname === hostName() ? [record.hostname] : [record.hostname, record.name];
+  return `${[
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "ff00::0\tip6-mcastprefix",
+    "ff02::1\tip6-allnodes",
+    "ff02::2\tip6-allrouters",
+    ...extra,
+    `${own}\t${names.join(" ")}`,
+  ].join("\n")}\n`;
+}
+
+/** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's. */
+function toResolvConf(record: ContainerRecord): string {
+  const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
+  if (record.network.mode !== "slirp4netns") return host;
+  const kept = host.split("\n").filter((line) => /^\s*(search|domain|options)\s/.test(line));
+  return `${[`nameserver ${slirpAddresses.dns}`, ...kept].join("\n")}\n`;
+}
+
+/** Creates a container and runs it. Resolves when it has ended, or runs detached. Throws where it can't be started. */
+export async function run(
+  options: CreateOptions,
+  attachment: RunAttachment,
+  progress: PullProgress,
+  monitor: WaitingMonitor = startMonitor(),
+): Promise<{ id: string; exitCode: number }> {
+  if (options.tty && options.interactive && !attachment.detach && !getTerminalAttributes(0)) {
+    throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
+  }
+  const { record } = await create(options, progress);
+  attachment.onCreated?.(record.id);
+  const exitCode = launch(monitor, record, attachment);
+  return { id: record.id, exitCode };
+}
+
+function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: RunAttachment): number {
+  const { tty, openStdin } = record.process;
+  if (!attachment.detach) holdSignals();
+  const windowSize = tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
+  const message = {
+    kind: "launch",
+    id: record.id,
+    clientPid: process.pid,
+    attach: !attachment.detach,
+    windowSize,
+  } as const;
+  writeAll(monitor.fd, encodeControl(message));
+  if (attachment.detach) {
+    const answer = awaitMessage(monitor.fd, new FrameReader());
+    if (answer.kind === "failed") throw failureToError(answer);
+    return 0;
+  }
+  const { detachKeys, sigProxy } = attachment;
+  const result = attach(monitor.fd, { tty, interactive: openStdin, sigProxy, detachKeys }, () => {});
+  return result.kind === "exited" ? result.exitCode : 0;
+}
+
+/** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
+export function remove(text: string, options: { force: boolean }): void {
+  repairContainers();
+  const { record, state } = findContainer(text);
+  if (state.status === "running") {
+    if (!options.force) {
+      throw new ConflictError(
+        `cannot remove container "/${record.name}": container is running: stop the container before removing or force remove`,
+      );
+    }
+    if (state.init) killProcess(state.init);
+    if (state.monitor) waitForEnd(state.monitor);
+  }
+  if (existsSync(containerDir(record.id))) deleteContainer(record); // with --rm its monitor has done so
+}
+
+/**
+ * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
+ * container goes. Every command that changes something calls this first.
+ */
+export function repairContainers(): void {
+  for (const { record, state } of listContainers()) {
+    const monitorAlive = state.monitor !== undefined && isAlive(state.monitor);
+    if (monitorAlive || !state.monitor) continue;
+    if (state.init) killProcess(state.init);
+    if (record.autoRemove) deleteContainer(record);
+    else putState(record.id, { ...state, monitor: undefined, init: undefined });
+  }
+}
+
+/** SIGKILL to that very process, by pidfd: a reused pid is never hit. Returns when it has ended. */
+function killProcess(identity: ProcessIdentity): void {
+  withProcess(identity, (pidfd) => {
+    pidfdSendSignal(pidfd, 9);
+    poll([{ fd: pidfd, events: POLLIN }], 10_000);
+  });
+}
+
+function waitForEnd(identity: ProcessIdentity): void {
+  withProcess(identity, (pidfd) => poll([{ fd: pidfd, events: POLLIN }], 10_000));
+}
+
+function withProcess(identity: ProcessIdentity, action: (pidfd: number) => void): void {
+  unlessErrno(["ESRCH"], () => {
+    const pidfd = pidfdOpen(identity.pid);
+    try {
+      if (isAlive(identity)) action(pidfd); // compared after opening: the pidfd is that process's
+    } finally {
+      close(pidfd);
+    }
+  });
+}

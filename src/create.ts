@@ -1,0 +1,222 @@
+/** The user's options and the image's configuration as a container record: Docker's rules of what overrides what. */
+
+import { readFileSync } from "node:fs";
+import { isAbsolute, normalize, resolve } from "node:path";
+import { PodError, UsageError } from "./errors.ts";
+import type { ContainerRecord } from "./storage/containers.ts";
+import type { DriverName } from "./storage/drivers.ts";
+import type { Image } from "./storage/images.ts";
+import { chainIds } from "./storage/layers.ts";
+
+export interface CreateOptions {
+  image: string;
+  command: string[];
+  name?: string;
+  /** `NAME=value`, or `NAME` for the caller's value. */
+  env: string[];
+  envFiles: string[];
+  /** `-v` as given. */
+  binds: string[];
+  workdir?: string;
+  user?: string;
+  /** Empty resets the image's. */
+  entrypoint?: string;
+  hostname?: string;
+  network: string;
+  readOnly: boolean;
+  /** `path` or `path:options`. */
+  tmpfs: string[];
+  shmSizeBytes?: number;
+  init: boolean;
+  pull: "always" | "missing" | "never";
+  platform?: string;
+  labels: string[];
+  addHosts: string[];
+  storageDriver?: string;
+  tty: boolean;
+  interactive: boolean;
+  autoRemove: boolean;
+}
+
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** `variable` gives the caller's environment. Throws UsageError and PodError with Docker's texts. */
+export function toRecord(
+  options: CreateOptions,
+  image: Image,
+  host: { id: string; driver: DriverName; hostname: string; variable: (name: string) => string | undefined },
+): ContainerRecord {
+  const network = parseNetwork(options.network);
+  const config = image.config.config ?? {};
+  const { entrypoint, command } = toCommand(options, config);
+  const name = checkName(options.name ?? randomName());
+  const containerHostname = options.hostname ?? (network.mode === "host" ? host.hostname : host.id.slice(0, 12));
+  return {
+    version: 1,
+    id: host.id,
+    name,
+    created: new Date().toISOString(),
+    image: { reference: options.image, id: image.id, platform: `${image.platform.os}/${image.platform.architecture}` },
+    driver: host.driver,
+    layers: chainIds(image.config.rootfs.diff_ids),
+    process: {
+      args: [...entrypoint, ...command],
+      entrypoint,
+      command,
+      env: toEnvironment(options, config.Env ?? [], containerHostname, host.variable),
+      user: options.user ?? config.User ?? "",
+      workingDir: toWorkingDir(options.workdir ?? (config.WorkingDir || "/")),
+      tty: options.tty,
+      openStdin: options.interactive,
+      init: options.init,
+      stopSignal: config.StopSignal ?? "SIGTERM",
+    },
+    hostname: containerHostname,
+    labels: { ...config.Labels, ...Object.fromEntries(options.labels.map(splitPair)) },
+    exposedPorts: Object.keys(config.ExposedPorts ?? {}),
+    readonlyRootfs: options.readOnly,
+    autoRemove: options.autoRemove,
+    network,
+    extraHosts: options.addHosts.map(checkExtraHost),
+    shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
+    binds: options.binds.map(parseBind),
+    tmpfs: options.tmpfs.map(parseTmpfs),
+  };
+}
+
+function toCommand(options: CreateOptions, config: NonNullable<Image["config"]["config"]>) {
+  const reset = options.entrypoint !== undefined; // then the image's command does not apply either
+  const entrypoint = reset ? (options.entrypoint ? [options.entrypoint!] : []) : (config.Entrypoint ?? []);
+  const command = options.command.length ? options.command : reset ? [] : (config.Cmd ?? []);
+  if (entrypoint.length + command.length === 0) throw new PodError("no command specified");
+  return { entrypoint, command };
+}
+
+/** Docker's order: the defaults, the image's, files', then `-e`; a later one of a name takes the place of the earlier. */
+function toEnvironment(
+  options: CreateOptions,
+  imageEnv: string[],
+  containerHostname: string,
+  variable: (name: string) => string | undefined,
+): string[] {
+  const entries = [
+    defaultPath,
+    `HOSTNAME=${containerHostname}`,
+    ...(options.tty ? ["TERM=xterm"] : []),
+    "container=pod",
+    ...imageEnv,
+    ...options.envFiles.flatMap(readEnvFile).flatMap((entry) => completeEntry(entry, variable)),
+    ...options.env.flatMap((entry) => completeEntry(entry, variable)),
+  ];
+  return [...new Map(entries.map((entry) => [entry.split("=", 1)[0]!, entry])).values()];
+}
+
+function completeEntry(entry: string, variable: (name: string) => string | undefined): string[] {
+  if (entry.startsWith("=") || entry === "") throw new UsageError(`invalid environment variable: ${entry}`);
+  if (entry.includes("=")) return [entry];
+  const value = variable(entry);
+  return value === undefined ? [] : [`${entry}=${value}`];
+}
+
+/** Lines of `NAME=value` or `NAME`; `#` begins a comment line. */
+function readEnvFile(path: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new PodError(`read env file ${path}`, { cause });
+  }
+  return text
+    .split(/\r?\n/)
+    .map((line) => line.trimStart())
+    .filter((line) => line && !line.startsWith("#"));
+}
+
+function splitPair(pair: string): [string, string] {
+  const at = pair.indexOf("=");
+  return at === -1 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+}
+
+function checkName(name: string): string {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) && name.length <= 255) return name;
+  throw new UsageError(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+}
+
+function toWorkingDir(path: string): string {
+  if (!isAbsolute(path))
+    throw new UsageError(`the working directory '${path}' is invalid, it needs to be an absolute path`);
+  return normalize(path);
+}
+
+/** `none`, `host`, `slirp4netns` and `slirp4netns:allow_host_loopback=true`, as podman words it. */
+export function parseNetwork(text: string): ContainerRecord["network"] {
+  const [mode, ...settings] = text.split(/[:,]/);
+  if (mode === "slirp4netns" || mode === "default") {
+    const unknown = settings.find((setting) => !/^allow_host_loopback=(true|false)$/.test(setting));
+    if (unknown) throw new UsageError(`unknown option of slirp4netns: ${unknown}`);
+    return { mode: "slirp4netns", allowHostLoopback: settings.includes("allow_host_loopback=true") };
+  }
+  if ((mode === "none" || mode === "host") && settings.length === 0) return { mode, allowHostLoopback: false };
+  throw new UsageError(`network ${text} is not supported; use none, host or slirp4netns`);
+}
+
+/** `source:destination[:ro|rw]`. A relative source belongs to the current directory. */
+export function parseBind(text: string): ContainerRecord["binds"][number] {
+  const [source, destination, options = "rw", ...rest] = text.split(":");
+  if (!source || !destination || rest.length) throw new UsageError(`invalid volume specification: '${text}'`);
+  if (!isAbsolute(destination) || normalize(destination) === "/") {
+    throw new UsageError(
+      `invalid volume specification: '${text}': invalid mount path: '${destination}' must be absolute, and not /`,
+    );
+  }
+  if (!/^[./~]/.test(source)) {
+    throw new UsageError(`named volumes are not supported yet: ${source}`, {
+      hint: "give a path: ./NAME or /absolute/NAME",
+    });
+  }
+  const words = options.split(",");
+  const unknown = words.find((word) => word !== "ro" && word !== "rw");
+  if (unknown !== undefined) throw new UsageError(`invalid mode: ${unknown} in '${text}'; ro and rw are supported`);
+  return { source: resolve(source), destination: normalize(destination), readonly: words.includes("ro") };
+}
+
+/** Docker's defaults for `--tmpfs`: closed for devices, setuid and programs, open for everybody to write. */
+export function parseTmpfs(text: string): ContainerRecord["tmpfs"][number] {
+  const at = text.indexOf(":");
+  const destination = at === -1 ? text : text.slice(0, at);
+  const given = at === -1 ? [] : text.slice(at + 1).split(",");
+  if (!isAbsolute(destination)) throw new UsageError(`invalid tmpfs mount '${text}': the path must be absolute`);
+  const known =
+    /^(ro|rw|(no)?(suid|dev|exec)|relatime|strictatime|mode=[0-7]{1,4}|(size|nr_inodes)=\d+[kmg]?%?|(uid|gid)=\d+)$/i;
+  const unknown = given.find((option) => !known.test(option));
+  if (unknown) throw new UsageError(`invalid tmpfs option ["${unknown}"]`);
+  const defaults = ["nosuid", "nodev", "noexec"].filter((option) => !given.includes(option.slice(2)));
+  return { destination: normalize(destination), options: [...new Set([...defaults, ...given])] };
+}
+
+function checkExtraHost(text: string): string {
+  const [name, ...address] = text.split(":");
+  if (name && address.length && isAddress(address.join(":"))) return text;
+  throw new UsageError(`bad format for add-host: "${text}"`, { hint: "name:address, like db:10.0.0.7" });
+}
+
+function isAddress(text: string): boolean {
+  const bare = text.replace(/^\[(.*)\]$/, "$1");
+  return /^(\d{1,3}\.){3}\d{1,3}$/.test(bare) || (bare.includes(":") && /^[0-9a-f:.]+$/i.test(bare));
+}
+
+const adjectives =
+  "amber bold brave bright calm clever eager fair fond gentle glad happy jolly keen kind lively lucky merry mild neat noble proud quick quiet rapid ready sharp shiny smart snug sunny swift tidy vivid warm wise".split(
+    " ",
+  );
+const nouns =
+  "badger bear beaver crane deer dolphin eagle falcon finch fox gecko hare hawk heron ibex jay koala lark lemur lynx marten mole moose newt orca otter owl panda puffin raven robin seal shrew stoat swan tern vole wolf wren yak".split(
+    " ",
+  );
+
+function randomName(): string {
+  const pick = (words: string[]) => words[Math.floor(Math.random() * words.length)]!;
+  return `${pick(adjectives)}_${pick(nouns)}_${Math.floor(Math.random() * 46656)
+    .toString(36)
+    .padStart(3, "0")}`;
+}

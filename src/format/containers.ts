@@ -1,0 +1,63 @@
+/** Containers as `ps` lists them. */
+
+import type { ListStyle } from "../output.ts";
+import type { Container } from "../storage/containers.ts";
+import { formatAge, formatDuration, formatTime, shortId } from "./units.ts";
+
+export const containerListStyle: ListStyle = {
+  typeName: "container",
+  headings: {
+    ID: "CONTAINER ID",
+    Image: "IMAGE",
+    Command: "COMMAND",
+    CreatedAt: "CREATED AT",
+    RunningFor: "CREATED",
+    State: "STATE",
+    Status: "STATUS",
+    Ports: "PORTS",
+    Names: "NAMES",
+    Labels: "LABELS",
+    Mounts: "MOUNTS",
+    Networks: "NETWORKS",
+    Platform: "PLATFORM",
+  },
+  standard: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+};
+
+/** One row; `{{.Label "key"}}` asks for a label. */
+export function containerRow({ record, state }: Container, { full = false, nowMs = Date.now() } = {}) {
+  const command = record.process.args.join(" ");
+  const mounts = [...record.binds.map(({ source }) => source), ...record.tmpfs.map(({ destination }) => destination)];
+  const name = record.image.reference;
+  return {
+    ID: full ? record.id : shortId(record.id),
+    Image: full || !/^(sha256:)?[0-9a-f]{64}$/.test(name) ? name : shortId(name),
+    Command: JSON.stringify(full ? command : shorten(command, 20)),
+    CreatedAt: formatTime(record.created),
+    RunningFor: formatAge(record.created, nowMs),
+    State: state.status,
+    Status: formatStatus(state, nowMs),
+    Ports: record.exposedPorts.join(", "),
+    Names: record.name,
+    Labels: Object.entries(record.labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(","),
+    Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
+    Networks: record.network.mode,
+    Platform: record.image.platform,
+    Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
+  };
+}
+
+/** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */
+export function formatStatus(state: Container["state"], nowMs = Date.now()): string {
+  if (state.status === "running") return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}`;
+  if (state.status === "created") return "Created";
+  return `Exited (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
+}
+
+/** Docker's ellipsis: `length` characters, the last of them `…`. */
+function shorten(text: string, length: number): string {
+  const characters = [...text];
+  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
+}

@@ -1,0 +1,33 @@
+/** Columns as Go's text/tabwriter sets them for Docker: at least 10 wide, 3 spaces apart, nothing after the last cell. */
+
+const minWidth = 10;
+const padding = 3;
+
+/** Lines with tabs between cells become lines with spaces. A column is a run of lines that have a cell followed by a tab there. */
+export function alignTabs(text: string): string {
+  const lines = text.split("\n").map((line) => line.split("\t"));
+  alignColumn(lines, 0, lines.length, 0);
+  return lines.map((cells) => cells.join("")).join("\n");
+}
+
+function alignColumn(lines: string[][], from: number, to: number, column: number): void {
+  for (let start = from; start < to; start++) {
+    if (!hasColumn(lines[start]!, column)) continue;
+    let end = start;
+    while (end < to && hasColumn(lines[end]!, column)) end++;
+    const block = lines.slice(start, end);
+    const width = Math.max(minWidth, ...block.map((cells) => characters(cells[column]!) + padding));
+    for (const cells of block) cells[column] += " ".repeat(width - characters(cells[column]!));
+    alignColumn(lines, start, end, column + 1);
+    start = end - 1;
+  }
+}
+
+function hasColumn(cells: string[], column: number): boolean {
+  return column < cells.length - 1;
+}
+
+/** tabwriter counts characters, not bytes. */
+function characters(text: string): number {
+  return [...text].length;
+}

@@ -1,0 +1,59 @@
+/**
+ * What a monitor and its clients say to each other over a stream socket: frames of an 8-byte header (stream, three
+ * zero bytes, length as big-endian u32) and the payload. It is Docker's stdcopy header, with one more stream for JSON.
+ */
+
+export const frameStreams = { stdin: 0, stdout: 1, stderr: 2, control: 3 } as const;
+const headerBytes = 8;
+/** A longer frame than any that pod sends: the other side is not pod. */
+const maxPayloadBytes = 1 << 24;
+
+export interface Frame {
+  stream: number;
+  payload: Buffer;
+}
+
+export function encodeFrame(stream: number, payload: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(headerBytes + payload.length);
+  frame.writeUInt32BE(stream << 24, 0);
+  frame.writeUInt32BE(payload.length, 4);
+  frame.set(payload, headerBytes);
+  return frame;
+}
+
+export function encodeControl(message: object): Buffer {
+  return encodeFrame(frameStreams.control, Buffer.from(JSON.stringify(message)));
+}
+
+/** Puts frames together from what arrives. */
+export class FrameReader {
+  private pending = Buffer.alloc(0);
+
+  /** The frames that are complete with these bytes. */
+  push(bytes: Uint8Array): Frame[] {
+    this.pending = this.pending.length ? Buffer.concat([this.pending, bytes]) : Buffer.from(bytes);
+    const frames: Frame[] = [];
+    while (this.pending.length >= headerBytes) {
+      const length = this.pending.readUInt32BE(4);
+      if (length > maxPayloadBytes) throw new Error(`a frame of ${length} bytes`);
+      if (this.pending.length < headerBytes + length) break;
+      frames.push({ stream: this.pending[0]!, payload: this.pending.subarray(headerBytes, headerBytes + length) });
+      this.pending = this.pending.subarray(headerBytes + length);
+    }
+    return frames;
+  }
+}
+
+/** Client → monitor. */
+export type ClientMessage =
+  /** The first one: run this container. The monitor joins the user namespace of the client's process. */
+  | { kind: "launch"; id: string; clientPid: number; attach: boolean; windowSize?: { rows: number; columns: number } }
+  | { kind: "resize"; rows: number; columns: number }
+  | { kind: "signal"; signal: number }
+  | { kind: "stdin-end" };
+
+/** Monitor → client. */
+export type MonitorMessage =
+  | { kind: "started"; pid: number }
+  | { kind: "failed"; message: string; hint?: string; exitCode?: number }
+  | { kind: "exited"; exitCode: number };

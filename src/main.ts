@@ -1,0 +1,25 @@
+/** Starts a stage or the command line; nothing else. */
+
+const [, , name, ...args] = process.argv;
+
+switch (name) {
+  case "__monitor":
+    (await import("./monitor.ts")).runMonitor();
+    break;
+  case "__start":
+    (await import("./ns/launch.ts")).runStart();
+    break;
+  case "__init":
+    (await import("./ns/init.ts")).runInit();
+    break;
+  case "__guard":
+    (await import("./ns/guard.ts")).runGuard(args);
+    break;
+  case "__probe":
+    (await import("./ns/mountrootfs.ts")).runProbe(args[0]!);
+    break;
+  default:
+    process.exitCode = await (await import("./cli.ts")).runCli(process.argv.slice(2));
+}
+
+export {};

@@ -1,0 +1,311 @@
+/**
+ * The monitor: one process per running container. It mounts the root file system, starts the container, owns its
+ * standard streams, writes the log, serves the client, waits, records the exit and cleans up. It is synchronous, one
+ * poll(2) loop, so it stays small; and it never changes its own network or pid namespace, from which there is no way back.
+ */
+
+import { join } from "node:path";
+import { formatError, hintOf, PodError } from "./errors.ts";
+import type { ClientMessage } from "./frames.ts";
+import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
+import { O_RDONLY, POLLIN } from "./ns/constants.ts";
+import type { InitReport, InitRequest } from "./ns/init.ts";
+import type { StartReport, StartRequest } from "./ns/launch.ts";
+import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
+import { channelFd, receive, type StageFailure, send, spawnStage } from "./ns/stage.ts";
+import { growPipe, pipe, poll, socketPair } from "./ns/sys/descriptor.ts";
+import { close, open, writeText } from "./ns/sys/file.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { exitNow, pidfdOpen, pidfdSendSignal, setChildSubreaper, setSid, waitPid } from "./ns/sys/process.ts";
+import { joinUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import type { RuntimeSpec } from "./spec.ts";
+import {
+  type Container,
+  type ContainerState,
+  containerDir,
+  deleteContainer,
+  identify,
+  putState,
+  readContainer,
+} from "./storage/containers.ts";
+import { rootfsMount } from "./storage/drivers.ts";
+import { readJson } from "./storage/files.ts";
+import { LogWriter } from "./storage/logs.ts";
+import { Client, type ContainerStreams, Streams } from "./streams.ts";
+
+/** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
+export function runMonitor(): never {
+  setSid();
+  setChildSubreaper(); // init becomes ours when the start stage ends
+  const client = new Client(channelFd);
+  const prepared = prepareStart();
+  const launch = waitForLaunch(client);
+  if (!launch) exitNow(0); // the command found nothing to run; the start stage sees its channel close
+
+  joinUserNamespace(launch.clientPid);
+  registerHolder();
+  const container = readContainer(launch.id)!;
+  client.attached = launch.attach;
+  const life = new Life(container, client);
+  try {
+    life.start(prepared, launch.windowSize);
+    life.watch();
+    life.end();
+  } catch (error) {
+    life.fail(error);
+  }
+  client.drain();
+  unregisterHolder();
+  exitNow(0);
+}
+
+/** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
+interface PreparedStart {
+  pid: number;
+  channel: number;
+  stdin: number;
+  stdout: number;
+  stderr: number;
+}
+
+function prepareStart(): PreparedStart {
+  const [channel, remote] = socketPair("packets");
+  const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+  for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
+  const pid = spawnStage("__start", remote, { stdio: [stdin.readFd, stdout.writeFd, stderr.writeFd] });
+  for (const fd of [remote, stdin.readFd, stdout.writeFd, stderr.writeFd]) close(fd);
+  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
+}
+
+type Launch = Extract<ClientMessage, { kind: "launch" }>;
+
+function waitForLaunch(client: Client): Launch | undefined {
+  for (;;) {
+    poll([{ fd: channelFd, events: POLLIN }], -1);
+    const frames = client.receive(new Uint8Array(65536));
+    if (!frames) return undefined;
+    const [first, ...early] = frames;
+    if (!first) continue;
+    client.early = early;
+    return JSON.parse(first.payload.toString()) as Launch;
+  }
+}
+
+/** One run of one container. */
+class Life {
+  private state: ContainerState = { status: "created" };
+  private readonly log: LogWriter;
+  private rootfs: MountedRootfs | undefined;
+  private slirp: (Slirp & { pidfd: number }) | undefined;
+  private network: { userFd: number; networkFd: number } | undefined;
+  private initPid = 0;
+  private initPidfd = -1;
+  private streams: Streams | undefined;
+
+  constructor(
+    private readonly container: Container,
+    private readonly client: Client,
+  ) {
+    this.log = new LogWriter(container.record.id);
+  }
+
+  /** From nothing to the running program. Throws PodError with the step that failed. */
+  start(prepared: PreparedStart, windowSize: Launch["windowSize"]): void {
+    const { record } = this.container;
+    const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
+    unshareMounts();
+    this.rootfs = mountRootfs(rootfsMount(record));
+    this.state = { status: "created", monitor: identify(process.pid) };
+
+    const { channel } = prepared;
+    send(channel, { monitorPid: process.pid, newNetwork: record.network.mode !== "host" } satisfies StartRequest);
+    this.expectStart(channel, "map-ids");
+    writeNestedMaps(prepared.pid);
+    send(channel, {});
+    this.expectStart(channel, "namespaces");
+    if (program) this.startNetwork(program, prepared.pid);
+    this.initPid = (this.expectStart(channel, "init") as { pid: number }).pid;
+    this.initPidfd = pidfdOpen(this.initPid);
+    const spec = readJson<RuntimeSpec>(join(containerDir(record.id), "config.json"))!;
+    const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
+    send(channel, request);
+    waitPid(prepared.pid, true); // now init is our child
+
+    const streams: ContainerStreams = this.openStreams(prepared);
+    for (;;) {
+      const report = this.receiveFromInit(channel);
+      if (report.message.kind === "terminal") {
+        const master = report.fds[0]!;
+        streams.terminal = master;
+        streams.stdin = master;
+        streams.outputs = [{ fd: master, stream: "stdout" }];
+      } else break;
+    }
+    this.slirp?.waitReady();
+    send(channel, {});
+    const last = receive<InitReport>(channel); // the channel closes when the program has taken init's place
+    if (last?.message.kind === "failed") throw stageError(last.message.failure);
+    close(channel);
+
+    this.state = {
+      status: "running",
+      monitor: this.state.monitor,
+      init: identify(this.initPid),
+      started: new Date().toISOString(),
+    };
+    putState(record.id, this.state);
+    this.streams = new Streams(streams, this.client, this.log, {
+      onMessage: (message) => this.answer(message),
+      watched: () => this.watched(),
+    });
+    if (!record.process.openStdin) this.streams.endInput();
+    this.client.send({ kind: "started", pid: this.initPid });
+  }
+
+  /** Until the container's first process has ended and all of its output is written. */
+  watch(): void {
+    while (this.initPidfd !== -1) this.streams!.pump();
+    this.streams!.drainOutputs();
+  }
+
+  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. */
+  end(): void {
+    const { record } = this.container;
+    this.cleanUp();
+    if (record.autoRemove) deleteContainer(record);
+    else putState(record.id, this.state);
+    this.client.send({ kind: "exited", exitCode: this.state.exitCode! });
+  }
+
+  /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
+  fail(error: unknown): void {
+    const { record } = this.container;
+    if (this.initPidfd !== -1) {
+      unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
+      waitPid(this.initPid, true);
+    }
+    this.cleanUp();
+    const exitCode = (error as { exitCode?: number }).exitCode ?? 125;
+    if (record.autoRemove) deleteContainer(record);
+    else putState(record.id, { status: "created", exitCode, error: formatError(error) });
+    this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+  }
+
+  private expectStart(channel: number, kind: StartReport["kind"]): StartReport {
+    const report = receive<StartReport>(channel)?.message;
+    if (report?.kind === "failed") throw stageError(report.failure);
+    if (report?.kind !== kind) throw new PodError("the start stage ended before its work was done");
+    return report;
+  }
+
+  private receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
+    const report = receive<InitReport>(channel);
+    if (!report) throw new PodError("the init stage ended before its work was done");
+    if (report.message.kind === "failed") throw stageError(report.message.failure);
+    return report;
+  }
+
+  private openStreams(prepared: PreparedStart): ContainerStreams {
+    const { openStdin, tty } = this.container.record.process;
+    if (tty) return { outputs: [] };
+    if (!openStdin) close(prepared.stdin);
+    return {
+      stdin: openStdin ? prepared.stdin : undefined,
+      outputs: [
+        { fd: prepared.stdout, stream: "stdout" },
+        { fd: prepared.stderr, stream: "stderr" },
+      ],
+    };
+  }
+
+  /** Its descriptors are kept, to start slirp4netns again should it be killed. */
+  private startNetwork(program: string, startPid: number): void {
+    const at = (name: string) => open(`/proc/${startPid}/ns/${name}`, O_RDONLY);
+    this.network = { userFd: at("user"), networkFd: at("net") };
+    this.spawnSlirp(program);
+  }
+
+  private spawnSlirp(program: string): void {
+    const { record } = this.container;
+    const logFile = join(containerDir(record.id), "slirp4netns.log");
+    const { allowHostLoopback } = record.network;
+    const slirp = startSlirp({ program, ...this.network!, allowHostLoopback, logFile });
+    this.slirp = { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+  }
+
+  private watched(): { fd: number; action: () => void }[] {
+    const watched = [{ fd: this.initPidfd, action: () => this.initEnded() }];
+    if (this.slirp) watched.push({ fd: this.slirp.pidfd, action: () => this.slirpEnded() });
+    if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
+    return watched;
+  }
+
+  private initEnded(): void {
+    const { code, signal } = waitPid(this.initPid, true)!;
+    close(this.initPidfd);
+    this.initPidfd = -1;
+    const exitCode = signal ? 128 + signal : code;
+    const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
+    this.state = { status: "exited", exitCode, error, started: this.state.started, finished: new Date().toISOString() };
+  }
+
+  /** It was killed: a new one takes its place; connections through the old one are lost. */
+  private slirpEnded(): void {
+    this.releaseSlirp();
+    try {
+      this.spawnSlirp(requireSlirp());
+      this.slirp!.waitReady();
+    } catch (error) {
+      this.releaseSlirp();
+      this.noteError(`its network is gone: ${formatError(error)}`);
+    }
+  }
+
+  /** The root file system's process was killed: nothing inside can go on. */
+  private rootfsEnded(): void {
+    this.noteError("fuse-overlayfs ended, and the root file system with it");
+    this.rootfs!.helperPidfd = undefined;
+    pidfdSendSignal(this.initPidfd, 9);
+  }
+
+  private noteError(error: string): void {
+    this.state = { ...this.state, error };
+    putState(this.container.record.id, this.state);
+  }
+
+  private answer(message: ClientMessage): void {
+    if (message.kind === "resize") this.streams!.resize(message);
+    if (message.kind === "stdin-end") this.streams!.endInput();
+    if (message.kind === "signal" && this.initPidfd !== -1) {
+      unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, message.signal));
+    }
+  }
+
+  private cleanUp(): void {
+    this.releaseSlirp();
+    this.rootfs?.unmount();
+    this.log.close();
+  }
+
+  private releaseSlirp(): void {
+    if (!this.slirp) return;
+    close(this.slirp.exitFd); // it ends when this closes
+    waitPid(this.slirp.pid, true);
+    close(this.slirp.pidfd);
+    this.slirp = undefined;
+  }
+}
+
+/** The container's user namespace maps the user's one to one: its root has the same files, and no power outside. */
+function writeNestedMaps(pid: number): void {
+  for (const kind of ["gid", "uid"] as const) {
+    // A line each: the kernel wants a range to lie within one of the parent's.
+    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
+    writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
+  }
+}
+
+function stageError({ step, message, hint, exitCode }: StageFailure): PodError {
+  if (exitCode !== undefined) return Object.assign(new PodError(message, { hint }), { exitCode });
+  return new PodError(`${step}: ${message}`, { hint });
+}

@@ -1,0 +1,85 @@
+/** slirp4netns(1): a network in user space, which gives a network namespace its way out without any privilege. */
+
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { PodError } from "../errors.ts";
+import { pipe, readInto } from "../ns/sys/descriptor.ts";
+import { close } from "../ns/sys/file.ts";
+
+/** Fixed by slirp4netns for its default subnet 10.0.2.0/24. */
+export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dns: "10.0.2.3" };
+
+/** Larger than Ethernet's: twice the throughput, since each packet costs slirp4netns the same. */
+const mtuBytes = 65520;
+
+export interface Slirp {
+  pid: number;
+  /** Returns when the network works. Throws PodError with what slirp4netns said. */
+  waitReady(): void;
+  /** slirp4netns ends when this is closed, also by this process's death. */
+  exitFd: number;
+}
+
+/** Throws PodError where the program is missing: before anything of the container exists. */
+export function requireSlirp(): string {
+  const path = Bun.which("slirp4netns");
+  if (path) return path;
+  throw new PodError("slirp4netns is not installed", {
+    hint: "install it (Debian, Ubuntu: sudo apt install slirp4netns), or run with --network none or --network host",
+  });
+}
+
+/**
+ * Starts it for the network namespace behind `networkFd`, whose owner is the user namespace behind `userFd`. The
+ * caller is in the host's network namespace. `logFile` takes what it says.
+ */
+export function startSlirp(options: {
+  program: string;
+  userFd: number;
+  networkFd: number;
+  allowHostLoopback: boolean;
+  logFile: string;
+}): Slirp {
+  const [ready, exit] = [pipe(), pipe()];
+  const log = openSync(options.logFile, "w", 0o600);
+  const command = [
+    options.program,
+    "--configure",
+    `--mtu=${mtuBytes}`,
+    ...(options.allowHostLoopback ? [] : ["--disable-host-loopback"]),
+    "--enable-sandbox",
+    "--enable-seccomp",
+    "--ready-fd=3",
+    "--exit-fd=4",
+    "--userns-path=/proc/self/fd/5",
+    "--netns-type=path",
+    "/proc/self/fd/6",
+    "tap0",
+  ];
+  const child = Bun.spawn(command, {
+    stdio: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd] as never,
+    env: {},
+    cwd: "/",
+  });
+  child.unref();
+  for (const fd of [ready.writeFd, exit.readFd]) close(fd);
+  closeSync(log);
+  return {
+    pid: child.pid,
+    exitFd: exit.writeFd,
+    waitReady() {
+      const answer = readInto(ready.readFd, new Uint8Array(1)); // "1", or the end where it failed
+      close(ready.readFd);
+      if (answer) return;
+      throw slirpFailure(readFileSync(options.logFile, "utf8"));
+    },
+  };
+}
+
+function slirpFailure(log: string): PodError {
+  const said = log.trim().split("\n").at(-1) || "it ended without a word";
+  return new PodError(`slirp4netns: ${said}`, {
+    hint: /net\/tun/.test(log)
+      ? "/dev/net/tun is missing or closed to you: sudo modprobe tun; or run with --network none or --network host"
+      : "run with --network none or --network host",
+  });
+}

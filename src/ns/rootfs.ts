@@ -1,0 +1,238 @@
+/**
+ * The container's file system, from inside its mount namespace: mounts of the OCI spec, devices, masks, pivot_root.
+ * Every target is opened below the new root by openat2(2) and mounted on by descriptor, so no symlink of an image
+ * leads a mount elsewhere (CVE-2021-30465).
+ */
+
+import { PodError } from "../errors.ts";
+import type { RuntimeMount, RuntimeSpec } from "../spec.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  MNT_DETACH,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  MS_REC,
+  MS_RELATIME,
+  MS_STRICTATIME,
+  O_CREAT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFMT,
+} from "./constants.ts";
+import { writeAll } from "./sys/descriptor.ts";
+import { close, mkdirAt, openAt, openAt2, statAt, symlinkAt, unlinkAt } from "./sys/file.ts";
+import { mount, moveMount, openTree, pivotRoot, setMountAttributes, umount, unlessErrno } from "./sys/namespace.ts";
+
+/** Mounts all of the spec onto the root file system at `spec.root.path`, and makes it `/`. `at` names the step. */
+export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void {
+  const rootPath = spec.root.path;
+  at(`bind the root file system ${rootPath}`);
+  mount(rootPath, rootPath, "", MS_BIND | MS_REC); // a mount of our own, or pivot_root is EINVAL: the copied ones are locked
+  const root = openAt(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY);
+  for (const entry of spec.mounts) {
+    at(`mount ${entry.destination}`);
+    mountInside(root, entry);
+  }
+  at("make the devices");
+  makeDevices(root, spec);
+  at("write sysctls");
+  for (const [name, value] of Object.entries(spec.linux.sysctl)) writeSysctl(root, name, value);
+  for (const path of spec.linux.readonlyPaths) {
+    at(`make ${path} read-only`);
+    makeReadOnly(root, path);
+  }
+  for (const path of spec.linux.maskedPaths) {
+    at(`mask ${path}`);
+    mask(root, path);
+  }
+  at("make the root file system the root");
+  if (spec.root.readonly) setRootReadOnly(root);
+  process.chdir(`/proc/self/fd/${root}`);
+  pivotRoot(".", "."); // pivot_root(2): the old root lies on top of the new one, and is taken off
+  umount(".", MNT_DETACH);
+  process.chdir("/");
+  close(root);
+}
+
+/** Here a symlink of the image is refused; the user's own mounts may follow links within the root, as Docker's do. */
+const systemTargets = ["/proc", "/sys", "/dev"];
+
+function mountInside(root: number, entry: RuntimeMount): void {
+  const { flags, data } = parseMountOptions(entry.options);
+  if (entry.type === "bind") return bindInside(root, entry);
+  const strict = systemTargets.some((path) => entry.destination.startsWith(path));
+  const target = openTarget(root, entry.destination, true, strict);
+  try {
+    const type = entry.type === "cgroup" ? "cgroup2" : entry.type;
+    const action = () => mount(entry.source, `/proc/self/fd/${target}`, type, flags, data.join(","));
+    if (entry.type === "cgroup")
+      unlessErrno(["EPERM", "EBUSY", "ENODEV"], action); // a host without cgroup v2: stays empty
+    else action();
+  } finally {
+    close(target);
+  }
+}
+
+/** Clones the source's mounts, sets their flags while nobody sees them, and attaches them by descriptor. */
+function bindInside(root: number, entry: RuntimeMount): void {
+  const recursive = entry.options.includes("rbind");
+  const clone = openTree(AT_FDCWD, entry.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
+  try {
+    const readOnly = entry.options.includes("ro");
+    const attributes: [string, number][] = [
+      ["ro", MOUNT_ATTR_RDONLY],
+      ["nosuid", MOUNT_ATTR_NOSUID],
+      ["nodev", MOUNT_ATTR_NODEV],
+      ["noexec", MOUNT_ATTR_NOEXEC],
+    ];
+    const set = attributes.filter(([name]) => entry.options.includes(name)).reduce((all, [, flag]) => all | flag, 0);
+    if (set) setMountAttributes(clone, { set, recursive: recursive && readOnly }, entry.destination);
+    const isDirectory = (statAt(clone, "").mode & S_IFMT) === S_IFDIR;
+    const target = openTarget(root, entry.destination, isDirectory, false);
+    try {
+      moveMount(clone, target, entry.destination);
+    } finally {
+      close(target);
+    }
+  } finally {
+    close(clone);
+  }
+}
+
+const mountFlags: Record<string, number> = {
+  ro: MS_RDONLY,
+  nosuid: MS_NOSUID,
+  nodev: MS_NODEV,
+  noexec: MS_NOEXEC,
+  relatime: MS_RELATIME,
+  strictatime: MS_STRICTATIME,
+};
+
+function parseMountOptions(options: string[]): { flags: number; data: string[] } {
+  const words = options.filter((option) => !["rw", "rbind", "bind", "exec", "suid", "dev"].includes(option));
+  return {
+    flags: words.reduce((all, word) => all | (mountFlags[word] ?? 0), 0),
+    data: words.filter((word) => mountFlags[word] === undefined),
+  };
+}
+
+/** An O_PATH descriptor of the mount target, made where it is missing; parents are made as 0755 directories. */
+function openTarget(root: number, path: string, isDirectory: boolean, strict: boolean): number {
+  const resolve = strict ? RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS : RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  const existing = tryOpen(root, path, O_PATH, resolve);
+  if (existing !== undefined) return existing;
+  const parts = path.split("/").filter(Boolean);
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const sofar = parts.slice(0, depth).join("/");
+    const found = tryOpen(root, sofar, O_PATH, resolve);
+    if (found !== undefined) {
+      close(found);
+      continue;
+    }
+    const parent = openAt2(root, parts.slice(0, depth - 1).join("/") || ".", O_PATH | O_DIRECTORY, resolve);
+    try {
+      if (depth < parts.length || isDirectory) mkdirAt(parent, parts[depth - 1]!, 0o755);
+      else close(openAt(parent, parts[depth - 1]!, O_CREAT | O_NOFOLLOW | O_RDONLY, 0o644));
+    } finally {
+      close(parent);
+    }
+  }
+  return openAt2(root, path, O_PATH, resolve);
+}
+
+function tryOpen(root: number, path: string, flags: number, resolve: number): number | undefined {
+  let fd: number | undefined;
+  unlessErrno(["ENOENT"], () => {
+    fd = openAt2(root, path, flags, resolve);
+  });
+  return fd;
+}
+
+/** mknod of devices is EPERM in a user namespace, so the host's are bound. Links as in the OCI spec's "Default Devices". */
+function makeDevices(root: number, spec: RuntimeSpec): void {
+  for (const device of spec.linux.devices) {
+    bindInside(root, { destination: device.path, type: "bind", source: device.path, options: ["bind"] });
+  }
+  const dev = openAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  const links = {
+    ptmx: "pts/ptmx",
+    fd: "/proc/self/fd",
+    stdin: "/proc/self/fd/0",
+    stdout: "/proc/self/fd/1",
+    stderr: "/proc/self/fd/2",
+    core: "/proc/kcore",
+  };
+  for (const [name, target] of Object.entries(links)) {
+    unlessErrno(["ENOENT"], () => unlinkAt(dev, name));
+    symlinkAt(target, dev, name);
+  }
+  close(dev);
+}
+
+/** `net.ipv4.x` → /proc/sys/net/ipv4/x of the container's own proc. A name that its namespaces do not have is an error. */
+function writeSysctl(root: number, name: string, value: string): void {
+  const fd = openAt2(root, `proc/sys/${name.replaceAll(".", "/")}`, O_WRONLY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  try {
+    writeAll(fd, Buffer.from(value));
+  } finally {
+    close(fd);
+  }
+}
+
+function makeReadOnly(root: number, path: string): void {
+  const target = tryOpen(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  if (target === undefined) return; // this kernel does not have it
+  const clone = openTree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+  setMountAttributes(clone, { set: MOUNT_ATTR_RDONLY, recursive: true }, path);
+  moveMount(clone, target, path);
+  close(clone);
+  close(target);
+}
+
+/** A masked file is the container's /dev/null, a masked folder an empty read-only tmpfs. */
+function mask(root: number, path: string): void {
+  const target = tryOpen(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  if (target === undefined) return;
+  if ((statAt(target, "").mode & S_IFMT) === S_IFDIR) {
+    mount(
+      "tmpfs",
+      `/proc/self/fd/${target}`,
+      "tmpfs",
+      MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+      "size=0k,nr_inodes=2",
+    );
+  } else {
+    const nullFd = openAt2(root, "dev/null", O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    const status = statAt(nullFd, "");
+    const isNull = (status.mode & S_IFMT) === S_IFCHR && status.rdevMajor === 1 && status.rdevMinor === 3;
+    if (!isNull) throw new PodError(`mask ${path}: /dev/null is not the null device`); // CVE-2025-31133
+    const clone = openTree(nullFd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    moveMount(clone, target, path);
+    close(clone);
+    close(nullFd);
+  }
+  close(target);
+}
+
+function setRootReadOnly(root: number): void {
+  setMountAttributes(root, { set: MOUNT_ATTR_RDONLY }, "/");
+}

@@ -1,0 +1,56 @@
+/** Stages: further processes of this same program, one message channel each. docs/architecture.md draws them. */
+
+import { config } from "../config.ts";
+import { receiveMessage, sendMessage } from "./sys/descriptor.ts";
+
+export type StageName = "__monitor" | "__start" | "__init" | "__guard" | "__probe";
+
+/** The channel is the stage's descriptor 3: a unix socket. */
+export const channelFd = 3;
+
+/**
+ * Starts a stage with `channel` as its descriptor 3 and `stdio` as 0, 1 and 2 (null is /dev/null); further ones follow
+ * from 4 on. It runs from `executable`, by default this very program. Returns its pid.
+ */
+export function spawnStage(
+  name: StageName,
+  channel: number | null,
+  options: {
+    stdio?: [number | null, number | null, number | null];
+    extra?: number[];
+    executable?: string;
+    args?: string[];
+    cwd?: string;
+  } = {},
+): number {
+  const program = config.argv.length > 1 && !config.isCompiled ? config.argv.slice(1, 2) : [];
+  const child = Bun.spawn([options.executable ?? process.execPath, ...program, name, ...(options.args ?? [])], {
+    stdio: [...(options.stdio ?? [null, null, null]), channel, ...(options.extra ?? [])] as never,
+    env: config.stageEnvironment(),
+    cwd: options.cwd ?? "/",
+  });
+  child.unref();
+  return child.pid;
+}
+
+/** Sends one message over a packet channel, with descriptors where given. */
+export function send(fd: number, message: object, fds: number[] = []): void {
+  sendMessage(fd, Buffer.from(JSON.stringify(message)), fds);
+}
+
+/** The next message; undefined where the other side is gone. Blocks. */
+export function receive<T>(fd: number): { message: T; fds: number[] } | undefined {
+  const packet = receiveMessage(fd, 1 << 20);
+  if (!packet || packet.bytes.length === 0) return undefined;
+  return { message: JSON.parse(packet.bytes.toString()) as T, fds: packet.fds };
+}
+
+/** A failed step, as it travels from a stage to the monitor and the command. */
+export interface StageFailure {
+  /** What was being done, in the user's words: `mount /proc`. */
+  step: string;
+  message: string;
+  hint?: string;
+  /** Docker's exit code where it is not 125: 126 or 127 for the command itself. */
+  exitCode?: number;
+}

@@ -1,0 +1,100 @@
+/** What commands print: data on stdout, notes on stderr. Loaded after the user's namespace was entered. */
+
+import { writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { createConsola } from "consola/core";
+import { getColor } from "consola/utils";
+import { config } from "./config.ts";
+import { hasCode } from "./errors.ts";
+import { compileTemplate } from "./format/evaluate.ts";
+import { headingFunctions } from "./format/functions.ts";
+import { alignTabs } from "./format/table.ts";
+
+export type Stream = "stdout" | "stderr";
+const fdOf = { stdout: 1, stderr: 2 };
+
+/** One line of data. */
+export function line(text: string): void {
+  write("stdout", `${text}\n`);
+}
+
+/** All of it, waiting where the reader is slow. EPIPE is thrown: the reader has gone. */
+export function write(stream: Stream, data: string | Uint8Array): void {
+  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  while (rest.length) {
+    try {
+      rest = rest.subarray(writeSync(fdOf[stream], rest));
+    } catch (error) {
+      if (!hasCode(error, "EAGAIN")) throw error; // another program has made our terminal or pipe non-blocking
+      Bun.sleepSync(2);
+    }
+  }
+}
+
+/** Whether cursor movement makes sense there. */
+export function isTerminal(stream: Stream): boolean {
+  return isatty(fdOf[stream]) && config.term !== "dumb";
+}
+
+/** Bold or coloured where the stream is a terminal and NO_COLOR is unset. */
+export function paint(stream: Stream, style: "bold" | "yellow" | "green" | "dim", text: string): string {
+  return isTerminal(stream) && !config.noColor ? getColor(style)(text) : text;
+}
+
+const notes = createConsola({
+  reporters: [
+    {
+      log: ({ type, args }) => {
+        const label = type === "warn" ? paint("stderr", "yellow", "warning:") : "note:";
+        write("stderr", `${label} ${args.join(" ")}\n`);
+      },
+    },
+  ],
+});
+
+/** `warning: …` on stderr: something is not as the user may think. */
+export function warn(text: string): void {
+  notes.warn(text);
+}
+
+/** `note: …` on stderr: something was done that the user did not ask for in so many words. */
+export function note(text: string): void {
+  notes.info(text);
+}
+
+/** How the rows of one kind of object are listed. */
+export interface ListStyle {
+  /** What errors call a row: `container`. */
+  typeName: string;
+  /** Every field with its heading: `{ ID: "CONTAINER ID" }`. */
+  headings: Record<string, string>;
+  /** The template of the usual table, cells separated by tabs. */
+  standard: string;
+}
+
+/** A list as `--format` asks: nothing or `table` (the usual table), `table TEMPLATE`, `json` (one object a line), `TEMPLATE`. */
+export function list(rows: object[], style: ListStyle, format = "table"): void {
+  write("stdout", formatList(rows, style, format));
+}
+
+/** The text that `list` prints. Throws UsageError for a template that is wrong, also where there are no rows. */
+export function formatList(rows: object[], { typeName, headings, standard }: ListStyle, format: string): string {
+  if (format === "json") return rows.map((row) => `${JSON.stringify(sortKeys(row))}\n`).join("");
+  const [, table, custom] = format.match(/^(table(?=\s|$)\s*)?([\s\S]*)$/)!;
+  const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
+  const template = compileTemplate(text, typeName);
+  template.check([...Object.keys(headings), ...Object.keys(rows[0] ?? {})]);
+  const lines = rows.map((row) => `${template.run(sortKeys(row))}\n`);
+  return table ? alignTabs([`${template.run(headings, headingFunctions)}\n`, ...lines].join("")) : lines.join("");
+}
+
+/** Go writes the keys of a row in alphabetical order. */
+function sortKeys(row: object): object {
+  return Object.fromEntries(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** What `inspect`, `info` and `version` print: a template, `json`, or the whole in indented JSON. */
+export function formatObject(value: object, format: string, typeName: string): string {
+  if (format === "json") return JSON.stringify(value);
+  return compileTemplate(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), typeName).run(value);
+}

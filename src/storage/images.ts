@@ -1,0 +1,167 @@
+/** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
+
+import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
+import { readJsonBlob } from "./blobs.ts";
+import { readJson, withLock, writeJson } from "./files.ts";
+import { chainIds, readLayer } from "./layers.ts";
+import { paths } from "./store.ts";
+
+export { collectGarbage } from "./garbage.ts";
+export { holdLease } from "./leases.ts";
+
+export interface Image {
+  /** Digest of the config. */
+  id: string;
+  /** Digest of the manifest. */
+  digest: string;
+  /** In full: `docker.io/library/alpine:latest`. None for an image that lost its name. */
+  references: string[];
+  manifest: Manifest;
+  config: ImageConfig;
+  platform: Platform;
+  /** Of all files in its layers; of its blobs where a layer was never extracted. */
+  sizeBytes: number;
+  /** RFC 3339. */
+  created?: string;
+}
+
+const nameAnnotation = "org.opencontainers.image.ref.name"; // image-spec annotations.md
+/** Bytes of all files: kept in the index, so that a list need not look at the layers. */
+const sizeAnnotation = "pod.image.size";
+
+/** All images, the newest first. One whose blobs are gone is none, and is left out. */
+export function listImages(): Image[] {
+  const byDigest = Map.groupBy(readIndex().manifests, ({ digest }) => digest);
+  const images = [...byDigest.values()].map(toImage).filter((image) => image !== undefined);
+  return images.sort((a, b) => (b.created ?? "").localeCompare(a.created ?? ""));
+}
+
+/**
+ * The image that `text` names: a reference (with Docker's defaults), one with a digest, or an id or its first hex
+ * digits. Undefined where there is none; a ConflictError where the digits fit several.
+ */
+export function findImage(text: string): Image | undefined {
+  const images = listImages();
+  const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
+  if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
+  return findByReference(images, text) ?? findByPrefix(images, text);
+}
+
+/**
+ * Records an image whose blobs are there. With a reference it gets that name, and an older image loses it, which then
+ * stays without. Other annotations of the descriptor are kept.
+ */
+export function putImage(manifest: Descriptor, reference: string | undefined): Image {
+  const { digest } = manifest;
+  const size = String(sizeOf(readJsonBlob<Manifest>(digest)));
+  const annotations: Record<string, string> = { ...manifest.annotations, [sizeAnnotation]: size };
+  delete annotations[nameAnnotation];
+  changeIndex((manifests) => {
+    const others = reference ? takeName(manifests, reference) : manifests;
+    const isNamed = others.some((entry) => entry.digest === digest && nameOf(entry));
+    if (!reference && isNamed) return others;
+    const kept = others.filter((entry) => entry.digest !== digest || nameOf(entry));
+    return [
+      ...kept,
+      { ...manifest, annotations: reference ? { ...annotations, [nameAnnotation]: reference } : annotations },
+    ];
+  });
+  const image = listImages().find((candidate) => candidate.digest === digest);
+  if (!image) throw new NotFoundError(`image ${digest} is gone: another command removed it`);
+  return image;
+}
+
+/** Takes a name from its image, which stays, perhaps without any. */
+export function removeReference(reference: string): void {
+  changeIndex((manifests) => takeName(manifests, reference));
+}
+
+/** Takes an image with all its names from the index; `collectGarbage` removes what only it used. */
+export function deleteImage(image: Image): void {
+  changeIndex((manifests) => manifests.filter(({ digest }) => digest !== image.digest));
+}
+
+/** The index as it is on disk; empty where there is none yet. */
+export function readIndex(): Index {
+  return readJson<Index>(paths.index) ?? { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] };
+}
+
+/** Rewrites the list of manifests, alone. `change` is given the present one. */
+export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): void {
+  withLock("index", () => {
+    const index = readIndex();
+    writeJson(paths.index, { ...index, manifests: change(index.manifests) });
+  });
+}
+
+function toImage(entries: Descriptor[]): Image | undefined {
+  const { digest } = entries[0]!;
+  try {
+    const manifest = readJsonBlob<Manifest>(digest);
+    const config = readJsonBlob<ImageConfig>(manifest.config.digest);
+    const { os, architecture, variant } = config;
+    const size = entries[0]!.annotations?.[sizeAnnotation];
+    return {
+      id: manifest.config.digest,
+      digest,
+      references: entries.map(nameOf).filter((name) => name !== undefined),
+      manifest,
+      config,
+      platform: { os, architecture, ...(variant && { variant }) },
+      sizeBytes: size === undefined ? sizeOf(manifest, config) : Number(size),
+      created: config.created,
+    };
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.config.digest)): number {
+  const layers = chainIds(config.rootfs.diff_ids).map(readLayer);
+  return manifest.layers.reduce((sum, { size }, index) => sum + (layers[index]?.sizeBytes ?? size), 0);
+}
+
+function nameOf(entry: Descriptor): string | undefined {
+  return entry.annotations?.[nameAnnotation];
+}
+
+/** The list in which nobody has this name; whose last it was has an entry without one. */
+function takeName(manifests: Descriptor[], reference: string): Descriptor[] {
+  const owner = manifests.find((entry) => nameOf(entry) === reference);
+  if (!owner) return manifests;
+  const rest = manifests.filter((entry) => entry !== owner);
+  if (rest.some(({ digest }) => digest === owner.digest)) return rest;
+  const { [nameAnnotation]: _, ...annotations } = owner.annotations!;
+  return [...rest, { ...owner, annotations }];
+}
+
+function findByReference(images: Image[], text: string): Image | undefined {
+  let wanted: Reference;
+  try {
+    wanted = withDefaultTag(parseReference(text));
+  } catch {
+    return undefined; // hex digits alone are no reference
+  }
+  const full = formatReference(wanted);
+  const exact = images.find(({ references }) => references.includes(full));
+  if (exact || !wanted.digest) return exact;
+  const repository = formatReference({ domain: wanted.domain, path: wanted.path });
+  return images.find(
+    ({ digest, references }) =>
+      digest === wanted.digest &&
+      references.some((name) => /^[:@]/.test(name.slice(repository.length)) && name.startsWith(repository)),
+  );
+}
+
+function findByPrefix(images: Image[], text: string): Image | undefined {
+  const digits = text.replace(/^sha256:/, "");
+  if (!/^[0-9a-f]{1,64}$/.test(digits)) return undefined;
+  const fitting = images.filter(({ id }) => id.startsWith(`sha256:${digits}`));
+  const ids = new Set(fitting.map(({ id }) => id));
+  if (ids.size > 1)
+    throw new ConflictError(`several images have an id that begins with ${digits}: give more digits of it`);
+  return fitting[0];
+}

@@ -1,0 +1,133 @@
+/** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
+
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { hasCode, PodError } from "../errors.ts";
+import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
+import { close, open, syncFs } from "../ns/sys/file.ts";
+import { parseDigest } from "./blobs.ts";
+import { decompress } from "./decompress.ts";
+import { type Extracted, Extraction } from "./extract.ts";
+import { makeTemporaryDir, readJson, removeTree, withLockAsync, writeJson } from "./files.ts";
+import { paths } from "./store.ts";
+import { tarReader } from "./tar.ts";
+
+/** `layer.json`: written before the layer appears, never changed. */
+export interface LayerRecord extends Extracted {
+  version: 1;
+  diffId: string;
+  chainId: string;
+}
+
+/** Identifies each layer with all that lies below it: image-spec config.md, "Layer ChainID". */
+export function chainIds(diffIds: string[]): string[] {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(below === undefined ? diffId : sha256(`${below} ${diffId}`));
+  }
+  return chain;
+}
+
+export function hasLayer(chainId: string): boolean {
+  return existsSync(join(folderOf(chainId), "layer.json"));
+}
+
+/** The folder of the layer's files. */
+export function layerDir(chainId: string): string {
+  return join(folderOf(chainId), "diff");
+}
+
+/** The layer's short name, relative to the store's root: `l/<26 characters>`, a symlink to its files. */
+export function layerLink(chainId: string): string {
+  const bits = BigInt(`0x${parseDigest(chainId).hex.slice(0, 33)}`) >> 2n; // 130 bits: 26 characters of 5
+  return `l/${bits.toString(32).padStart(26, "0")}`;
+}
+
+/** What is known of an extracted layer; undefined where it is not there. */
+export function readLayer(chainId: string): LayerRecord | undefined {
+  return readJson<LayerRecord>(join(folderOf(chainId), "layer.json"));
+}
+
+/** The name of the layer's folder below `layers/`: the hex digits alone, since `:` parts the options of an overlay mount. */
+export function layerFolder(chainId: string): string {
+  return parseDigest(chainId).hex;
+}
+
+/**
+ * Makes a layer of its archive: gzip, zstd or plain, by its first bytes. It appears whole, synced and with the right
+ * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
+ * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
+ * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
+ */
+export async function extractLayer(
+  source: AsyncIterable<Uint8Array>,
+  layer: { mediaType: string; diffId: string; chainId: string; parents: string[] },
+): Promise<void> {
+  if (hasLayer(layer.chainId)) return;
+  await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
+    if (hasLayer(layer.chainId)) return;
+    Bun.unsafe.setJITPolicy?.(1); // the program starts with a policy for short runs: scripts/build.ts
+    const temporary = makeTemporaryDir();
+    try {
+      const extracted = await extractInto(join(temporary, "diff"), source, layer);
+      publish(temporary, layer, extracted);
+    } catch (error) {
+      removeTree(temporary);
+      const hint = hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
+      throw new PodError(`extract layer ${layer.diffId}`, { cause: error, hint });
+    }
+  });
+}
+
+async function extractInto(
+  dir: string,
+  source: AsyncIterable<Uint8Array>,
+  layer: { diffId: string; parents: string[] },
+): Promise<Extracted> {
+  mkdirSync(dir, { mode: 0o700 });
+  const { algorithm } = parseDigest(layer.diffId);
+  const hasher = new Bun.CryptoHasher(algorithm);
+  const extraction = new Extraction(dir, layer.parents.toReversed().map(layerDir));
+  try {
+    const reader = tarReader(extraction);
+    for await (const chunk of decompress(source)) {
+      hasher.update(chunk);
+      reader.push(chunk);
+    }
+    reader.finish();
+    const found = `${algorithm}:${hasher.digest("hex")}`;
+    if (found !== layer.diffId) throw new PodError(`its content has the digest ${found}: the layer is refused`);
+    extraction.finish();
+    return extraction.result;
+  } finally {
+    extraction.close();
+  }
+}
+
+function publish(temporary: string, layer: { diffId: string; chainId: string }, extracted: Extracted): void {
+  const record: LayerRecord = { version: 1, diffId: layer.diffId, chainId: layer.chainId, ...extracted };
+  writeJson(join(temporary, "layer.json"), record);
+  const fd = open(temporary, O_RDONLY | O_DIRECTORY);
+  try {
+    syncFs(fd);
+  } finally {
+    close(fd);
+  }
+  const link = join(paths.root, layerLink(layer.chainId));
+  rmSync(link, { force: true });
+  symlinkSync(`../layers/${layerFolder(layer.chainId)}/diff`, link); // before the layer: none is without its link
+  renameSync(temporary, folderOf(layer.chainId));
+}
+
+function folderOf(chainId: string): string {
+  return join(paths.layers, layerFolder(chainId));
+}
+
+function sha256(text: string): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}`;
+}
+
+function rootCause(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
+}

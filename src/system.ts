@@ -1,0 +1,70 @@
+/** What `pod info` tells, and `pod system reset`. */
+
+import { readFileSync, rmSync } from "node:fs";
+import { availableParallelism, release, totalmem } from "node:os";
+import { config } from "./config.ts";
+import { remove } from "./container.ts";
+import { chooseDriver, probedDriver } from "./driver.ts";
+import { listContainers } from "./storage/containers.ts";
+import { removeTree } from "./storage/files.ts";
+import { listImages } from "./storage/images.ts";
+import { openStore, paths } from "./storage/store.ts";
+import { build } from "./version.ts";
+
+/** Docker's field names, and a few of pod's own. `MemTotal` in bytes; id mappings are the lines of /proc/PID/uid_map. */
+export function systemInfo() {
+  const containers = listContainers();
+  const running = containers.filter(({ state }) => state.status === "running").length;
+  const probed = probedDriver();
+  const driver = chooseDriver(config.storageDriver);
+  return {
+    Containers: containers.length,
+    ContainersRunning: running,
+    ContainersPaused: 0,
+    ContainersStopped: containers.length - running,
+    Images: listImages().length,
+    Driver: driver,
+    DriverReason: driver === probed.driver ? probed.reason : "asked for by STORAGE_DRIVER",
+    KernelVersion: release(),
+    OperatingSystem: operatingSystem(),
+    OSType: build.os,
+    Architecture: process.arch === "x64" ? "x86_64" : "aarch64",
+    NCPU: availableParallelism(),
+    MemTotal: totalmem(),
+    DockerRootDir: paths.root,
+    RuntimeDir: config.runtimeDir,
+    Name: readFileSync("/proc/sys/kernel/hostname", "utf8").trim(),
+    ServerVersion: build.version,
+    Rootless: !config.isHostRoot,
+    UIDMappings: mappings("uid"),
+    GIDMappings: mappings("gid"),
+  };
+}
+
+function operatingSystem(): string {
+  for (const file of ["/etc/os-release", "/usr/lib/os-release"]) {
+    try {
+      const name = /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(readFileSync(file, "utf8"))?.[1];
+      if (name) return name;
+    } catch {} // os-release(5): both are optional
+  }
+  return "Linux";
+}
+
+/** user_namespaces(7): ids inside, the same outside, how many. */
+function mappings(kind: "uid" | "gid") {
+  const lines = readFileSync(`/proc/self/${kind}_map`, "utf8").trim().split("\n");
+  return lines.map((line) => {
+    const [ContainerID, HostID, Size] = line.trim().split(/\s+/).map(Number);
+    return { ContainerID, HostID, Size };
+  });
+}
+
+/** Ends and removes all containers, then all images and what else the store holds. The empty store stays. */
+export async function reset(): Promise<void> {
+  for (const { record } of listContainers()) await remove(record.id, { force: true });
+  const folders = [paths.containers, paths.names, paths.layers, paths.links, paths.blobs, paths.temporary];
+  for (const folder of folders) removeTree(folder);
+  rmSync(paths.index, { force: true });
+  openStore();
+}

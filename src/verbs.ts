@@ -1,0 +1,60 @@
+/** The commands: the names of each, where it lies, and what has to happen before it is loaded. */
+
+import type { CommandDef } from "citty";
+import type { OptionDefs } from "./args.ts";
+
+export interface Verb {
+  /** What the user may type, the usual form first: `ps`, `container ls`. */
+  names: string[];
+  load: () => Promise<{ default: CommandDef }>;
+  /** Entered before `load`: what commands load may start threads, and a threaded process can't enter a namespace. */
+  needsNamespace: boolean;
+  /**
+   * The options, where they end at the first operand: a later `--help` belongs to the container's command. What this loads
+   * starts no threads, for help is to work where no namespace can be entered.
+   */
+  options?: () => Promise<OptionDefs>;
+  /** Listed first in `pod --help`. */
+  common: boolean;
+}
+
+export const groups: Record<string, string> = {
+  container: "Manage containers",
+  image: "Manage images",
+  system: "Manage pod",
+};
+
+export const verbs: Verb[] = [
+  verb("run, container run", () => import("./commands/run.ts"), {
+    common: true,
+    options: async () => (await import("./commands/create-options.ts")).runArgs,
+  }),
+  verb("ps, container ls, container list, container ps", () => import("./commands/ps.ts"), { common: true }),
+  verb("pull, image pull", () => import("./commands/pull.ts"), { common: true }),
+  verb("images, image ls, image list", () => import("./commands/images.ts"), { common: true }),
+  verb("logs, container logs", () => import("./commands/logs.ts"), { common: true }),
+  verb("info, system info", () => import("./commands/info.ts"), { common: true }),
+  verb("version", () => import("./commands/version.ts"), { common: true, needsNamespace: false }),
+  verb("inspect", () => import("./commands/inspect.ts")),
+  verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
+  verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
+  verb("rm, container rm, container remove", () => import("./commands/rm.ts")),
+  verb("rmi, image rm, image remove", () => import("./commands/rmi.ts")),
+  verb("unshare", () => import("./commands/unshare.ts"), {
+    options: async () => (await import("./commands/unshare.ts")).args,
+  }),
+  verb("system reset", () => import("./commands/reset.ts")),
+];
+
+function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {
+  const defaults = { needsNamespace: true, common: false };
+  return { names: names.split(", "), load: load as Verb["load"], ...defaults, ...traits };
+}
+
+/** The verb at the beginning of `words`, the name that was used, and the words after it; undefined where there is none. */
+export function findVerb(words: string[]): { verb: Verb; name: string; rest: string[] } | undefined {
+  const length = words[0]! in groups ? 2 : 1;
+  const name = words.slice(0, length).join(" ");
+  const found = verbs.find(({ names }) => names.includes(name));
+  return found && { verb: found, name, rest: words.slice(length) };
+}

@@ -1,0 +1,18 @@
+/** A monitor that waits to be told what to run. It loads little, so that it can be started before all else. */
+
+import { spawnStage } from "./ns/stage.ts";
+import { socketPair } from "./ns/sys/descriptor.ts";
+import { close } from "./ns/sys/file.ts";
+
+/** The command's end of the monitor's socket. When it closes without a word, the monitor ends. */
+export interface WaitingMonitor {
+  fd: number;
+}
+
+/** Its program start, and that of the stage after it, overlap with the search for the image. */
+export function startMonitor(): WaitingMonitor {
+  const [fd, remote] = socketPair("stream");
+  spawnStage("__monitor", remote);
+  close(remote);
+  return { fd };
+}
