@@ -3,6 +3,7 @@
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
 import { type Call, reportFailure } from "./failure.ts";
+import { prepareFor, usesStore } from "./prepare.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build, versionText } from "./version.ts";
 
@@ -14,19 +15,24 @@ const globalArgs = {
 /** Commands parse `rawArgs` themselves; citty's own parser is not asked. */
 const unparsed = { _: [] } as unknown as ParsedArgs;
 
+/** What prepareEarly() left behind: why the namespace could not be entered. */
+interface Early {
+  failure?: unknown;
+}
+
 /** Runs one command line (without the program's name) and returns the exit code. Throws nothing. */
-export async function runCli(argv: string[]): Promise<number> {
+export async function runCli(argv: string[], early: Early = {}): Promise<number> {
   if (argv.length === 1 && argv[0] === "version") return print(versionText());
   const call: Call = { path: "pod" };
   try {
     const { options, operands } = parseOptions(argv, globalArgs, { stopAtFirstOperand: true });
-    return options.version ? print(`pod version ${build.version}`) : await dispatch(operands, call);
+    return options.version ? print(`pod version ${build.version}`) : await dispatch(operands, call, early);
   } catch (error) {
     return error instanceof HelpRequest ? printHelp(call.path.split(" ").slice(1)) : reportFailure(error, call);
   }
 }
 
-async function dispatch(words: string[], call: Call): Promise<number> {
+async function dispatch(words: string[], call: Call, early: Early): Promise<number> {
   if (words.length === 0 || words[0] === "help") return printHelp(words.slice(1));
   const found = findVerb(words);
   if (words[0]! in groups) call.path = `pod ${words[0]}`;
@@ -34,7 +40,9 @@ async function dispatch(words: string[], call: Call): Promise<number> {
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
-  if (verb.needsNamespace) await enterNamespace();
+  if (early.failure) throw early.failure;
+  prepareFor(name);
+  if (usesStore(name)) (await import("./storage/store.ts")).openStore();
   call.command = (await verb.load()).default;
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
@@ -51,12 +59,6 @@ async function asksForHelp(verb: Verb, rest: string[]): Promise<boolean> {
     return error instanceof HelpRequest;
   }
   return false;
-}
-
-/** The store is opened as the user: the folder has to be theirs, whoever they are inside. */
-async function enterNamespace(): Promise<void> {
-  (await import("./storage/store.ts")).openStore();
-  (await import("./ns/userns.ts")).enterUserNamespace();
 }
 
 async function printHelp(words: string[]): Promise<number> {

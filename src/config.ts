@@ -4,7 +4,7 @@ const env = process.env;
 const uid = process.getuid!();
 /** Real root, not the root of some user namespace: the first one's map changes nothing. */
 const isHostRoot =
-  uid === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(require("node:fs").readFileSync("/proc/self/uid_map", "utf8"));
+  uid === 0 && /^\s*0\s+0\s+4294967295\s*$/.test(process.getBuiltinModule("node:fs").readFileSync("/proc/self/uid_map", "utf8"));
 
 /** Settings that keep the engine from starting threads; set for one more try only, and gone at once: children must not see them. */
 const singleThreadSettings = {

@@ -5,9 +5,9 @@ import { attach, awaitMessage, failureToError, holdSignals } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { ConflictError, PodError } from "./errors.ts";
+import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
-import { ensureImage, type PullProgress } from "./image.ts";
+import { type PullProgress, pull, resolve } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll, writeAll } from "./ns/sys/descriptor.ts";
@@ -30,8 +30,8 @@ import {
   putState,
   readContainer,
 } from "./storage/containers.ts";
-import { holdLease } from "./storage/images.ts";
-import { startMonitor, type WaitingMonitor } from "./waiting.ts";
+import { holdLease, type Image } from "./storage/images.ts";
+import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 export type { CreateOptions } from "./create.ts";
 
@@ -48,7 +48,7 @@ export interface RunAttachment {
 /** Makes a container of an image: its record and its files; nothing runs yet. */
 export async function create(options: CreateOptions, progress: PullProgress): Promise<Container> {
   repairContainers();
-  const image = await ensureImage(options.image, options, progress);
+  const image = await ensureImage(options, progress);
   const lease = holdLease([image.id, image.digest]); // until the record names the image
   try {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
@@ -59,6 +59,18 @@ export async function create(options: CreateOptions, progress: PullProgress): Pr
     return readContainer(id)!;
   } finally {
     lease.release();
+  }
+}
+
+/** The image by `--pull`'s policy. */
+async function ensureImage(options: CreateOptions, progress: PullProgress): Promise<Image> {
+  const { image, platform } = options;
+  if (options.pull === "always") return await pull(image, { platform, progress });
+  try {
+    return await resolve(image, { platform });
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || options.pull === "never") throw error;
+    return await pull(image, { platform, progress });
   }
 }
 
@@ -125,14 +137,13 @@ export async function run(
   options: CreateOptions,
   attachment: RunAttachment,
   progress: PullProgress,
-  monitor: WaitingMonitor = startMonitor(),
 ): Promise<{ id: string; exitCode: number }> {
   if (options.tty && options.interactive && !attachment.detach && !getTerminalAttributes(0)) {
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
   const { record } = await create(options, progress);
   attachment.onCreated?.(record.id);
-  const exitCode = launch(monitor, record, attachment);
+  const exitCode = launch(takeMonitor(), record, attachment);
   return { id: record.id, exitCode };
 }
 

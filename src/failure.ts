@@ -2,7 +2,7 @@
 
 import type { CommandDef } from "citty";
 import { FlagError, OperandError, type OptionDefs } from "./args.ts";
-import { formatError, hasCode, hintOf, UsageError } from "./errors.ts";
+import { formatError, hasCode, hintOf, PodError, UsageError } from "./errors.ts";
 import { usageLine } from "./usage.ts";
 
 /** What is known about the call: how it was typed (`pod image ls`), and its definition once that is loaded. */
@@ -13,7 +13,7 @@ export interface Call {
 
 /** Prints the error, or each of an AggregateError's, and returns the exit code. */
 export function reportFailure(error: unknown, call: Call): number {
-  if (hasCode(error, "EPIPE")) return 141; // the reader of stdout has gone: as if SIGPIPE had ended us
+  if (hasCode(error, "EPIPE") && !(error instanceof PodError)) return 141; // the reader of stdout has gone: as if SIGPIPE had ended us
   const errors = error instanceof AggregateError ? error.errors : [error];
   for (const each of errors) {
     console.error(`pod: ${messageOf(each, call)}`);
@@ -27,7 +27,7 @@ export function reportFailure(error: unknown, call: Call): number {
 
 function messageOf(error: unknown, { path }: Call): string {
   if (error instanceof OperandError) return `'${path}' ${error.message}`;
-  const known = error instanceof Error && (error.constructor !== Error || "code" in error);
+  const known = error instanceof PodError || (error instanceof Error && "code" in error);
   return known ? formatError(error) : `internal error: ${error instanceof Error ? error.stack : formatError(error)}`;
 }
 

@@ -35,8 +35,8 @@ async function podHelp(): Promise<string> {
 
 async function verbHelp(verb: Verb, name: string): Promise<string> {
   const { command, meta } = await loadCommand(verb);
-  const aliases = verb.names.length > 1 ? verb.names.map((each) => `pod ${each}`) : [];
-  return commandHelp(`pod ${name}`, meta.description ?? "", command.args as OptionDefs, aliases);
+  const names = verb.names.map((each) => `pod ${each}`);
+  return commandHelp(`pod ${name}`, names, meta.description ?? "", command.args as OptionDefs);
 }
 
 async function loadCommand(verb: Verb): Promise<{ command: CommandDef; meta: CommandMeta }> {

@@ -18,8 +18,21 @@ switch (name) {
   case "__probe":
     (await import("./ns/mountrootfs.ts")).runProbe(args[0]!);
     break;
-  default:
-    process.exitCode = await (await import("./cli.ts")).runCli(process.argv.slice(2));
+  default: {
+    const argv = process.argv.slice(2);
+    const early = await prepare(argv);
+    process.exitCode = await (await import("./cli.ts")).runCli(argv, early);
+  }
+}
+
+/** Before the command line is loaded, for that may start threads; a failure is told in the command's name, later. */
+async function prepare(argv: string[]): Promise<{ failure?: unknown }> {
+  try {
+    (await import("./prepare.ts")).prepareEarly(argv);
+    return {};
+  } catch (failure) {
+    return { failure };
+  }
 }
 
 export {};

@@ -83,7 +83,7 @@ export function formatList(rows: object[], { typeName, headings, standard }: Lis
   const [, table, custom] = format.match(/^(table(?=\s|$)\s*)?([\s\S]*)$/)!;
   const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   const template = compileTemplate(text, typeName);
-  template.check([...Object.keys(headings), ...Object.keys(rows[0] ?? {})]);
+  template.check([...new Set([...Object.keys(headings), ...Object.keys(rows[0] ?? {})])]);
   const lines = rows.map((row) => `${template.run(sortKeys(row))}\n`);
   return table ? alignTabs([`${template.run(headings, headingFunctions)}\n`, ...lines].join("")) : lines.join("");
 }

@@ -63,8 +63,8 @@ function mappings(kind: "uid" | "gid") {
 /** Ends and removes all containers, then all images and what else the store holds. The empty store stays. */
 export async function reset(): Promise<void> {
   for (const { record } of listContainers()) await remove(record.id, { force: true });
-  const folders = [paths.containers, paths.names, paths.layers, paths.links, paths.blobs, paths.temporary];
-  for (const folder of folders) removeTree(folder);
+  const { containers, names, layers, links, blobs, partials, temporary } = paths;
+  for (const folder of [containers, names, layers, links, blobs, partials, temporary]) removeTree(folder);
   rmSync(paths.index, { force: true });
   openStore();
 }

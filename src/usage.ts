@@ -2,14 +2,16 @@
 
 import type { OptionDef, OptionDefs } from "./args.ts";
 
-/** One command's help. `path` is how it was called (`pod image ls`), `aliases` the other ways to call it. */
-export function commandHelp(path: string, description: string, args: OptionDefs, aliases: string[] = []): string {
-  const options = Object.entries(args).filter(([, def]) => def.type !== "positional");
+/** One command's help. `path` is how it was called (`pod image ls`), `names` are all ways to call it. */
+export function commandHelp(path: string, names: string[], description: string, args: OptionDefs): string {
+  const options = Object.entries(args)
+    .filter(([, def]) => def.type !== "positional")
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
   const operands = Object.entries(args).filter(([, def]) => def.type === "positional" && def.description);
   return [
     `Usage:  ${usageLine(path, args)}`,
     description,
-    aliases.length && `Aliases:\n  ${[path, ...aliases].join(", ")}`,
+    names.length > 1 && `Aliases:\n  ${names.join(", ")}`,
     operands.length &&
       `Arguments:\n${columns(operands.map(([name, def]) => [operandName(name, def), def.description!]))}`,
     options.length && `Options:\n${columns(options.map(([name, def]) => [optionName(name, def), optionText(def)]))}`,

@@ -1,4 +1,4 @@
-/** The commands: the names of each, where it lies, and what has to happen before it is loaded. */
+/** The commands: the names of each, and where it lies. prepare.ts says what comes before. */
 
 import type { CommandDef } from "citty";
 import type { OptionDefs } from "./args.ts";
@@ -7,8 +7,6 @@ export interface Verb {
   /** What the user may type, the usual form first: `ps`, `container ls`. */
   names: string[];
   load: () => Promise<{ default: CommandDef }>;
-  /** Entered before `load`: what commands load may start threads, and a threaded process can't enter a namespace. */
-  needsNamespace: boolean;
   /**
    * The options, where they end at the first operand: a later `--help` belongs to the container's command. What this loads
    * starts no threads, for help is to work where no namespace can be entered.
@@ -34,7 +32,7 @@ export const verbs: Verb[] = [
   verb("images, image ls, image list", () => import("./commands/images.ts"), { common: true }),
   verb("logs, container logs", () => import("./commands/logs.ts"), { common: true }),
   verb("info, system info", () => import("./commands/info.ts"), { common: true }),
-  verb("version", () => import("./commands/version.ts"), { common: true, needsNamespace: false }),
+  verb("version", () => import("./commands/version.ts"), { common: true }),
   verb("inspect", () => import("./commands/inspect.ts")),
   verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
@@ -47,7 +45,7 @@ export const verbs: Verb[] = [
 ];
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {
-  const defaults = { needsNamespace: true, common: false };
+  const defaults = { common: false };
   return { names: names.split(", "), load: load as Verb["load"], ...defaults, ...traits };
 }
 

@@ -16,3 +16,17 @@ export function startMonitor(): WaitingMonitor {
   close(remote);
   return { fd };
 }
+
+let early: WaitingMonitor | undefined;
+
+/** For a command that will run a container, before it knows which one. */
+export function startMonitorEarly(): void {
+  early = startMonitor();
+}
+
+/** The monitor that was started early, else a new one. */
+export function takeMonitor(): WaitingMonitor {
+  const monitor = early ?? startMonitor();
+  early = undefined;
+  return monitor;
+}

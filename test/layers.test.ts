@@ -33,13 +33,14 @@ const order = [
   /^main\.ts$/,
   /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^((args|output|pull-output)\.ts$|format\/)/,
+  /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
   /^(image|container|monitor|system|unshare)\.ts$/,
-  /^(pull|layer-fetch|download|starter-image|create|driver|runtimespec|attach|streams|waiting)\.ts$/,
+  /^(create|driver|runtimespec|streams|attach|waiting)\.ts$/,
+  /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|frames|starter|values|version)\.ts$/,
+  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -8,12 +8,12 @@ const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
 export function inspectContainer({ record, state }: Container) {
   const dir = containerDir(record.id);
-  const asked = record.process;
+  const { process: program } = record;
   return {
     Id: record.id,
     Created: record.created,
-    Path: asked.args[0] ?? "",
-    Args: asked.args.slice(1),
+    Path: program.args[0] ?? "",
+    Args: program.args.slice(1),
     State: {
       Status: state.status,
       Running: state.status === "running",
@@ -50,17 +50,17 @@ export function inspectContainer({ record, state }: Container) {
     })),
     Config: {
       Hostname: record.hostname,
-      User: asked.user,
-      Tty: asked.tty,
-      OpenStdin: asked.openStdin,
-      Env: asked.env,
-      Cmd: asked.command.length ? asked.command : null,
+      User: program.user,
+      Tty: program.tty,
+      OpenStdin: program.openStdin,
+      Env: program.env,
+      Cmd: program.command.length ? program.command : null,
       Image: record.image.reference,
-      WorkingDir: asked.workingDir,
-      Entrypoint: asked.entrypoint.length ? asked.entrypoint : null,
+      WorkingDir: program.workingDir,
+      Entrypoint: program.entrypoint.length ? program.entrypoint : null,
       ExposedPorts: goMap(record.exposedPorts.map((port) => [port, {}] as const)),
       Labels: goMap(record.labels),
-      StopSignal: asked.stopSignal,
+      StopSignal: program.stopSignal,
     },
     NetworkSettings: { Ports: goMap({}), Networks: goMap({ [record.network.mode]: {} }) },
   };

@@ -61,6 +61,9 @@ export function openStore(): void {
   }
 }
 
+/** Entering the user's namespace comes before the store is opened: ns/userns.ts. */
+const madeOnEntering = ["locks", "run", "single-id-noted"];
+
 function claimRoot(): void {
   if (!existsSync(root)) {
     mkdirSync(dirname(root), { recursive: true, mode: 0o700 });
@@ -76,7 +79,7 @@ function claimRoot(): void {
   if ((status.mode & 0o777) !== 0o700) chmodSync(root, 0o700);
   const marker = join(root, markerName);
   if (existsSync(marker)) return;
-  const strangers = readdirSync(root);
+  const strangers = readdirSync(root).filter((name) => !madeOnEntering.includes(name));
   // Another first run may have written the marker since: look again before refusing.
   if (strangers.length > 0 && !existsSync(marker)) {
     throw new PodError(`open the store ${root}: it holds other things (${strangers.slice(0, 3).join(", ")})`, {

@@ -1,0 +1,37 @@
+/**
+ * What comes before the command line is read: a command that works on the store enters the user's namespace, and one
+ * that runs a container starts its monitor. It stands apart from cli.ts since it must load little: the engine starts
+ * threads as its heap grows, and a process with threads can't enter a user namespace.
+ */
+
+import { config } from "./config.ts";
+import { enterUserNamespace } from "./ns/userns.ts";
+import { startMonitorEarly } from "./waiting.ts";
+
+const groups = ["container", "image", "system"];
+const running = ["run", "container run"];
+const changing = ["pull", "rm", "rmi", "unshare", "container rm", "container remove", "image pull", "image rm", "image remove", "system reset"];
+const reading = ["ps", "images", "logs", "info", "inspect", "container ls", "container list", "container ps", "container logs", "container inspect", "image ls", "image list", "image inspect", "system info"];
+
+/** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */
+export function prepareEarly(argv: string[]): void {
+  if (argv.includes("--help")) return;
+  prepareFor(argv.slice(0, groups.includes(argv[0] ?? "") ? 2 : 1).join(" "));
+}
+
+let prepared = false;
+
+/** `name`: a command as typed, `ps` or `container ls`. Does nothing the second time. */
+export function prepareFor(name: string): void {
+  if (prepared) return;
+  prepared = true;
+  if (running.includes(name)) startMonitorEarly();
+  // Real root's store belongs to the namespace's root, so its reads enter too.
+  const enters = running.includes(name) || changing.includes(name) || (config.isHostRoot && reading.includes(name));
+  if (enters) enterUserNamespace();
+}
+
+/** Whether the command uses the store at all. */
+export function usesStore(name: string): boolean {
+  return [running, changing, reading].some((names) => names.includes(name));
+}

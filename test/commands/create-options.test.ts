@@ -1,0 +1,90 @@
+import { expect, test } from "bun:test";
+import { parseOptions } from "../../src/args.ts";
+import { runArgs, toCreateOptions } from "../../src/commands/create-options.ts";
+import { formatError } from "../../src/errors.ts";
+
+function create(...words: string[]) {
+  const { options, operands } = parseOptions(words, runArgs, { stopAtFirstOperand: true });
+  return toCreateOptions(options, operands);
+}
+
+test("image and command are the operands", () => {
+  expect(create("-it", "--rm", "alpine", "sh", "-c", "true")).toMatchObject({
+    image: "alpine",
+    command: ["sh", "-c", "true"],
+    tty: true,
+    interactive: true,
+    autoRemove: true,
+  });
+});
+
+test("defaults are Docker's, with slirp4netns as the network", () => {
+  expect(create("alpine")).toMatchObject({
+    command: [],
+    env: [],
+    binds: [],
+    network: "slirp4netns",
+    pull: "missing",
+    readOnly: false,
+    name: undefined,
+    entrypoint: undefined,
+  });
+});
+
+test("every option arrives", () => {
+  const words =
+    "-e A=1 -e B --env-file f --name n -v /a:/b:ro -w /w -u 1:2 --entrypoint= -h host --net none --read-only --tmpfs /t --shm-size 1g --init --pull always --platform linux/arm64 -l k=v --add-host db=10.0.0.7 --storage-driver overlay";
+  expect(create(...words.split(" "), "alpine")).toEqual({
+    image: "alpine",
+    command: [],
+    name: "n",
+    env: ["A=1", "B"],
+    envFiles: ["f"],
+    binds: ["/a:/b:ro"],
+    workdir: "/w",
+    user: "1:2",
+    entrypoint: "",
+    hostname: "host",
+    network: "none",
+    readOnly: true,
+    tmpfs: ["/t"],
+    shmSizeBytes: 2 ** 30,
+    init: true,
+    pull: "always",
+    platform: "linux/arm64",
+    labels: ["k=v"],
+    addHosts: ["db:10.0.0.7"],
+    storageDriver: "overlay",
+    tty: false,
+    interactive: false,
+    autoRemove: false,
+  });
+});
+
+for (const [text, host] of [
+  ["db:10.0.0.7", "db:10.0.0.7"],
+  ["db=[fd00::7]", "db:fd00::7"],
+  ["db:fd00::7", "db:fd00::7"],
+] as const) {
+  test(`--add-host ${text}`, () => expect(create("--add-host", text, "x").addHosts).toEqual([host]));
+}
+
+for (const [words, text] of [
+  [["--add-host", "db"], 'bad format for add-host: "db"'],
+  [["--add-host", "db:10.0.0.300"], 'invalid IP address in add-host: "10.0.0.300"'],
+  [["--label", "=x"], "invalid label '=x': empty name"],
+  [["--label", "a b=x"], "label 'a b' contains whitespaces"],
+  [["--pull", "often"], `invalid pull option: 'often': must be one of "always", "missing" or "never"`],
+  [["-h", "-x"], "invalid hostname format: -x"],
+  [["--shm-size", "big"], `invalid argument "big" for "--shm-size" flag: invalid size: 'big'`],
+] as const) {
+  test(`${words.join(" ")}: ${text}`, () => {
+    let error: unknown;
+    try {
+      create(...words, "alpine");
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(formatError(error)).toContain(text);
+  });
+}
