@@ -117,14 +117,19 @@ export class Host {
     return leftovers(this.base, this.before);
   }
 
+  /** What is left of finished containers while images stay; processes have five seconds to end. */
+  async leftoversWithoutImages(): Promise<string[]> {
+    const image = /^file: .*\/data\/pod\/(blobs|layers|l)\//;
+    const left = () => this.leftovers().filter((line) => !image.test(line));
+    for (let i = 0; i < 50 && left().length > 0; i++) await Bun.sleep(100);
+    return left();
+  }
+
   /** Resets the store and fails where anything of it is still there after five seconds. */
   async close(): Promise<void> {
     const reset = await this.pod("system", "reset", "-f");
-    let left = this.leftovers();
-    for (let i = 0; i < 50 && left.length > 0; i++) {
-      await Bun.sleep(100);
-      left = this.leftovers();
-    }
+    for (let i = 0; i < 50 && this.leftovers().length > 0; i++) await Bun.sleep(100);
+    const left = this.leftovers();
     forceRemove(this.base);
     if (reset.code !== 0) throw new Error(`pod system reset -f: exit code ${reset.code}\n${reset.stderr}`);
     if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);

@@ -1,6 +1,6 @@
 /** Finds what pod left behind: processes, mounts, sockets and files that belong to one test host. */
 
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** What pod's own processes are called (proc(5): comm). */
@@ -32,8 +32,18 @@ export function leftovers(base: string, before: Set<string>): string[] {
     }
   }
   const sockets = lines(read("/proc/net/unix")).filter((line) => line.includes(base));
-  const files = ["data", "r", "tmp"].flatMap((directory) => filesBelow(join(base, directory)));
+  const files = ["data", "r", "tmp"].flatMap((directory) => filesBelow(join(base, directory))).filter(isNoFrame);
   return [...found, ...sockets.map((line) => `socket: ${line}`), ...files.map((file) => `file: ${file}`)];
+}
+
+/**
+ * An empty store keeps its marker, its two files of an OCI image layout and the files that are locked; and the record of
+ * a process that held the user's namespace outlives it until the next command looks.
+ */
+function isNoFrame(file: string): boolean {
+  const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
+  if (holder) return existsSync(`/proc/${holder}`);
+  return !/\/data\/pod\/(\.pod-store|oci-layout|index\.json|locks\/[^/]+)$/.test(file);
 }
 
 function pids(): string[] {

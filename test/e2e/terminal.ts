@@ -30,7 +30,8 @@ export function openSession(command: string[], env: Record<string, string>, cwd:
       output += decoder.decode(bytes, { stream: true });
     },
   });
-  const child = Bun.spawn(command, { terminal, env, cwd });
+  // Bun's terminal does not become the controlling one, without which nobody is told of a resize or of Ctrl-C.
+  const child = Bun.spawn(["setsid", "--ctty", "--wait", ...command], { terminal, env, cwd });
 
   async function until<T>(what: string, timeoutSeconds: number, poll: () => T | undefined): Promise<T> {
     const deadline = performance.now() + timeoutSeconds * 1000;
