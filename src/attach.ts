@@ -41,7 +41,9 @@ export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
     const length = readInto(fd, buffer);
     if (!length) throw monitorGone();
     const frame = reader.push(buffer.subarray(0, length)).find(({ stream }) => stream === frameStreams.control);
-    if (frame) return JSON.parse(frame.payload.toString()) as MonitorMessage;
+    const message = frame && (JSON.parse(frame.payload.toString()) as MonitorMessage);
+    if (message?.kind === "note") writeAll(2, Buffer.from(`pod: ${message.text}\n`));
+    else if (message) return message;
   }
 }
 
@@ -110,6 +112,7 @@ class Attachment {
       this.onStarted();
       this.sendWindowSize();
     }
+    if (message.kind === "note") this.writeOutput(2, Buffer.from(`pod: ${message.text}\n`));
     if (message.kind === "exited") this.result = { kind: "exited", exitCode: message.exitCode };
     if (message.kind === "failed") throw toError(message);
   }

@@ -5,32 +5,23 @@ import { attach, awaitMessage, failureToError, holdSignals } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { ConflictError, NotFoundError, PodError } from "./errors.ts";
+import { ConflictError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
-import { type PullProgress, pull, resolve } from "./image.ts";
+import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
-import { POLLIN } from "./ns/constants.ts";
-import { poll, writeAll } from "./ns/sys/descriptor.ts";
-import { close } from "./ns/sys/file.ts";
-import { unlessErrno } from "./ns/sys/namespace.ts";
-import { getRlimit, pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
+import { writeAll } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
-import { mappedIds } from "./ns/userns.ts";
-import { toSpec } from "./runtimespec.ts";
+import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
   type ContainerRecord,
   containerDir,
   deleteContainer,
   findContainer,
-  isAlive,
-  listContainers,
-  type ProcessIdentity,
   putContainer,
-  putState,
   readContainer,
 } from "./storage/containers.ts";
-import { holdLease, type Image } from "./storage/images.ts";
+import { holdLease } from "./storage/images.ts";
 import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 export type { CreateOptions } from "./create.ts";
@@ -47,8 +38,7 @@ export interface RunAttachment {
 
 /** Makes a container of an image: its record and its files; nothing runs yet. */
 export async function create(options: CreateOptions, progress: PullProgress): Promise<Container> {
-  repairContainers();
-  const image = await ensureImage(options, progress);
+  const image = await ensureImage(options.image, options, progress);
   const lease = holdLease([image.id, image.digest]); // until the record names the image
   try {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
@@ -59,18 +49,6 @@ export async function create(options: CreateOptions, progress: PullProgress): Pr
     return readContainer(id)!;
   } finally {
     lease.release();
-  }
-}
-
-/** The image by `--pull`'s policy. */
-async function ensureImage(options: CreateOptions, progress: PullProgress): Promise<Image> {
-  const { image, platform } = options;
-  if (options.pull === "always") return await pull(image, { platform, progress });
-  try {
-    return await resolve(image, { platform });
-  } catch (error) {
-    if (!(error instanceof NotFoundError) || options.pull === "never") throw error;
-    return await pull(image, { platform, progress });
   }
 }
 
@@ -85,16 +63,9 @@ function makeBindSource(source: string, progress: PullProgress): void {
   progress({ kind: "note", text: `made the missing folder ${source}` });
 }
 
-/** The files of the container's folder that are bind-mounted into it, and its OCI spec. */
+/** The files of the container's folder that are bind-mounted into it. */
 function toFiles(record: ContainerRecord): Record<string, string> {
-  const spec = toSpec(record, {
-    dir: containerDir(record.id),
-    uids: mappedIds("uid"),
-    gids: mappedIds("gid"),
-    maxOpenFiles: getRlimit(7 /* RLIMIT_NOFILE */).hard,
-  });
   return {
-    "config.json": JSON.stringify(spec, null, 2),
     hostname: `${record.hostname}\n`,
     hosts: toHosts(record),
     "resolv.conf": toResolvConf(record),
@@ -183,41 +154,4 @@ export function remove(text: string, options: { force: boolean }): void {
     if (state.monitor) waitForEnd(state.monitor);
   }
   if (existsSync(containerDir(record.id))) deleteContainer(record); // with --rm its monitor has done so
-}
-
-/**
- * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
- * container goes. Every command that changes something calls this first.
- */
-export function repairContainers(): void {
-  for (const { record, state } of listContainers()) {
-    const monitorAlive = state.monitor !== undefined && isAlive(state.monitor);
-    if (monitorAlive || !state.monitor) continue;
-    if (state.init) killProcess(state.init);
-    if (record.autoRemove) deleteContainer(record);
-    else putState(record.id, { ...state, monitor: undefined, init: undefined });
-  }
-}
-
-/** SIGKILL to that very process, by pidfd: a reused pid is never hit. Returns when it has ended. */
-function killProcess(identity: ProcessIdentity): void {
-  withProcess(identity, (pidfd) => {
-    pidfdSendSignal(pidfd, 9);
-    poll([{ fd: pidfd, events: POLLIN }], 10_000);
-  });
-}
-
-function waitForEnd(identity: ProcessIdentity): void {
-  withProcess(identity, (pidfd) => poll([{ fd: pidfd, events: POLLIN }], 10_000));
-}
-
-function withProcess(identity: ProcessIdentity, action: (pidfd: number) => void): void {
-  unlessErrno(["ESRCH"], () => {
-    const pidfd = pidfdOpen(identity.pid);
-    try {
-      if (isAlive(identity)) action(pidfd); // compared after opening: the pidfd is that process's
-    } finally {
-      close(pidfd);
-    }
-  });
 }

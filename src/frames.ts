@@ -46,8 +46,8 @@ export class FrameReader {
 
 /** Client → monitor. */
 export type ClientMessage =
-  /** The first one: run this container. The monitor joins the user namespace of the client's process. */
-  | { kind: "launch"; id: string; clientPid: number; attach: boolean; windowSize?: { rows: number; columns: number } }
+  /** The first one: run this container. */
+  | { kind: "launch"; id: string; attach: boolean; windowSize?: { rows: number; columns: number } }
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
   | { kind: "stdin-end" };
@@ -55,5 +55,7 @@ export type ClientMessage =
 /** Monitor → client. */
 export type MonitorMessage =
   | { kind: "started"; pid: number }
+  /** Something to tell the user that is no failure. */
+  | { kind: "note"; text: string }
   | { kind: "failed"; message: string; hint?: string; exitCode?: number }
   | { kind: "exited"; exitCode: number };

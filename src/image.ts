@@ -3,6 +3,7 @@
 import { config } from "./config.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
+import { enterUserNamespace } from "./ns/userns.ts";
 import type { PullProgress } from "./progress.ts";
 import { familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
 import { loadStarter, starterReference } from "./starter-image.ts";
@@ -14,6 +15,7 @@ export type { PullProgress } from "./progress.ts";
 
 /** Brings an image into the store: see pull.ts. `starter` comes out of this program. */
 export async function pull(text: string, options: { platform?: string; progress: PullProgress }): Promise<Image> {
+  enterUserNamespace(); // layers hold files of many owners
   const reference = withDefaultTag(parseReference(text));
   if (formatReference(reference) !== starterReference) return await (await import("./pull.ts")).pull(text, options);
   options.progress({ kind: "start", reference, usedDefaultTag: !parseReference(text).tag });
@@ -46,7 +48,7 @@ export async function ensureImage(
  * then a pull can help. `starter` is always there.
  */
 export async function resolve(text: string, options: { platform?: string } = {}): Promise<Image> {
-  const image = findImage(text) ?? (isStarter(text) ? await loadStarter() : undefined);
+  const image = findImage(text) ?? (isStarter(text) ? await unpackStarter() : undefined);
   if (!image) throw new NotFoundError(`No such image: ${displayName(text)}`);
   if (options.platform && !satisfies(image.platform, parsePlatform(options.platform))) {
     throw new NotFoundError(
@@ -121,6 +123,11 @@ function checkUse(image: Image, text: string, options: { force: boolean; contain
   throw new ConflictError(
     `conflict: unable to delete ${subject} (${how}) - image is being used by ${running ? "running" : "stopped"} container ${user.record.id.slice(0, 12)}`,
   );
+}
+
+async function unpackStarter(): Promise<Image> {
+  enterUserNamespace();
+  return await loadStarter();
 }
 
 function isStarter(text: string): boolean {

@@ -4,6 +4,7 @@
  * poll(2) loop, so it stays small; and it never changes its own network or pid namespace, from which there is no way back.
  */
 
+import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
@@ -16,11 +17,22 @@ import { channelFd, receive, type StageFailure, send, spawnStage } from "./ns/st
 import { growPipe, pipe, poll, socketPair } from "./ns/sys/descriptor.ts";
 import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { exitNow, pidfdOpen, pidfdSendSignal, setChildSubreaper, setSid, waitPid } from "./ns/sys/process.ts";
-import { joinUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import {
+  exitNow,
+  getRlimit,
+  pidfdOpen,
+  pidfdSendSignal,
+  setChildSubreaper,
+  setSid,
+  waitPid,
+} from "./ns/sys/process.ts";
+import { enterUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import { repairContainers } from "./repair.ts";
+import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import {
   type Container,
+  type ContainerRecord,
   type ContainerState,
   containerDir,
   deleteContainer,
@@ -29,7 +41,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
-import { readJson } from "./storage/files.ts";
+import { layerDir } from "./storage/layers.ts";
 import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
@@ -39,15 +51,30 @@ export function runMonitor(): never {
   setChildSubreaper(); // init becomes ours when the start stage ends
   const client = new Client(channelFd);
   const prepared = prepareStart();
+  const entered = enter(client);
   const launch = waitForLaunch(client);
-  if (!launch) exitNow(0); // the command found nothing to run; the start stage sees its channel close
+  if (launch) live(launch, client, prepared, entered); // else the command found nothing to run; the start stage sees its channel close
+  unregisterHolder();
+  exitNow(0);
+}
 
-  joinUserNamespace(launch.clientPid);
-  registerHolder();
-  const container = readContainer(launch.id)!;
-  client.attached = launch.attach;
-  const life = new Life(container, client);
+/** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
+function enter(client: Client): { failure?: unknown } {
   try {
+    const { note } = enterUserNamespace();
+    if (note) client.send({ kind: "note", text: note });
+    registerHolder();
+    return {};
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+function live(launch: Launch, client: Client, prepared: PreparedStart, entered: { failure?: unknown }): void {
+  client.attached = launch.attach;
+  const life = new Life(readContainer(launch.id)!, client);
+  try {
+    if (entered.failure) throw entered.failure;
     life.start(prepared, launch.windowSize);
     life.watch();
     life.end();
@@ -55,8 +82,8 @@ export function runMonitor(): never {
     life.fail(error);
   }
   client.drain();
-  unregisterHolder();
-  exitNow(0);
+  client.drop();
+  if (!entered.failure) repairContainers();
 }
 
 /** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
@@ -114,6 +141,7 @@ class Life {
     const { record } = this.container;
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     unshareMounts();
+    if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.state = { status: "created", monitor: identify(process.pid) };
 
@@ -126,7 +154,7 @@ class Life {
     if (program) this.startNetwork(program, prepared.pid);
     this.initPid = (this.expectStart(channel, "init") as { pid: number }).pid;
     this.initPidfd = pidfdOpen(this.initPid);
-    const spec = readJson<RuntimeSpec>(join(containerDir(record.id), "config.json"))!;
+    const spec = this.writeSpec();
     const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
     send(channel, request);
     waitPid(prepared.pid, true); // now init is our child
@@ -189,6 +217,16 @@ class Life {
     if (record.autoRemove) deleteContainer(record);
     else putState(record.id, { status: "created", exitCode, error: formatError(error) });
     this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+  }
+
+  /** `config.json`: what init is about to carry out. */
+  private writeSpec(): RuntimeSpec {
+    const { record } = this.container;
+    const dir = containerDir(record.id);
+    const maxOpenFiles = getRlimit(7 /* RLIMIT_NOFILE */).hard;
+    const spec = toSpec(record, { dir, uids: mappedIds("uid"), gids: mappedIds("gid"), maxOpenFiles });
+    writeText(join(dir, "config.json"), JSON.stringify(spec, null, 2));
+    return spec;
   }
 
   private expectStart(channel: number, kind: StartReport["kind"]): StartReport {
@@ -294,6 +332,16 @@ class Life {
     close(this.slirp.pidfd);
     this.slirp = undefined;
   }
+}
+
+/** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */
+function takeRootAttributes(record: ContainerRecord): void {
+  const top = record.layers.at(-1);
+  if (!top) return;
+  const { mode, uid, gid } = statSync(layerDir(top));
+  const upper = join(containerDir(record.id), "upper");
+  chownSync(upper, uid, gid);
+  chmodSync(upper, mode & 0o7777);
 }
 
 /** The container's user namespace maps the user's one to one: its root has the same files, and no power outside. */

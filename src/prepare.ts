@@ -5,6 +5,7 @@
  */
 
 import { config } from "./config.ts";
+import { writeAll } from "./ns/sys/descriptor.ts";
 import { enterUserNamespace } from "./ns/userns.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
@@ -52,9 +53,15 @@ export function prepareFor(name: string): void {
   if (prepared) return;
   prepared = true;
   if (running.includes(name)) startMonitorEarly();
-  // Real root's store belongs to the namespace's root, so its reads enter too.
-  const enters = running.includes(name) || changing.includes(name) || (config.isHostRoot && reading.includes(name));
-  if (enters) enterUserNamespace();
+  // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
+  // an image; that may need another start of the program, and this is it.
+  const always = changing.includes(name) || (config.isHostRoot && usesStore(name));
+  if (always || (running.includes(name) && config.singleThreadRetry)) enter();
+}
+
+function enter(): void {
+  const { note } = enterUserNamespace();
+  if (note) writeAll(2, Buffer.from(`pod: ${note}\n`));
 }
 
 /** Whether the command uses the store at all. */

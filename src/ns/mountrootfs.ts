@@ -10,6 +10,7 @@ import { poll, socketPair } from "./sys/descriptor.ts";
 import { close, open, statAt } from "./sys/file.ts";
 import { mount, umount, unlessErrno, unshare } from "./sys/namespace.ts";
 import { exitNow, pidfdOpen, pidfdSendSignal, waitPid } from "./sys/process.ts";
+import { enterUserNamespace } from "./userns.ts";
 
 export interface MountedRootfs {
   path: string;
@@ -123,6 +124,7 @@ export function probeOverlay(dir: string): string | undefined {
 export function runProbe(dir: string): never {
   let error: string | undefined;
   try {
+    enterUserNamespace();
     unshareMounts();
     const [lower, upper, work, target] = ["lower", "upper", "work", "rootfs"].map((name) => join(dir, name));
     for (const path of [lower, upper, work, target]) mkdirSync(path!);

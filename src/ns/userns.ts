@@ -22,7 +22,7 @@ import {
   writeText,
 } from "./sys/file.ts";
 import { setns, unlessErrno, unshare } from "./sys/namespace.ts";
-import { bootId, execve, setDumpable, setGid, setGroups, setUid, startTimeOf } from "./sys/process.ts";
+import { bootId, execve, setDumpable, setGid, setGroups, setUid, startTimeOf, waitPid } from "./sys/process.ts";
 
 // Nothing here loads node:fs: its heap alone makes the engine start threads, and then the namespace can't be entered.
 
@@ -30,24 +30,33 @@ const holdersDir = `${config.dataDir}/run`;
 
 /**
  * Enters the user's namespace: that of a live holder, else a new one, and becomes its root.
- * Throws SyscallError or PodError with a hint where the host forbids it.
+ * Throws SyscallError or PodError with a hint where the host forbids it. `note` is for the user, once.
  */
-export function enterUserNamespace(): void {
+export function enterUserNamespace(): { note?: string } {
+  if (inside) return {};
+  const result = enter();
+  inside = true;
+  return result;
+}
+
+let inside = false;
+
+function enter(): { note?: string } {
   for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir, config.runtimeDir]) makeDirectory(dir);
-  if (config.variable("PODT"))
-    writeAll(
-      2,
-      Buffer.from(
-        `heap ${process.memoryUsage().heapUsed >> 10} threads ${readText("/proc/self/status").match(/Threads.*/)?.[0]}\n`,
-      ),
-    );
-  if (joinLiveHolder()) return;
+  writeAll(
+    2,
+    Buffer.from(
+      `heap ${process.memoryUsage().heapUsed >> 10} threads ${readText("/proc/self/status").match(/Threads.*/)?.[0]}\n`,
+    ),
+  );
+  if (joinLiveHolder()) return {};
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
   try {
-    if (joinLiveHolder()) return;
-    createUserNamespace();
+    if (joinLiveHolder()) return {};
+    const result = createUserNamespace();
     registerHolder();
+    return result;
   } finally {
     close(lockFd);
   }
@@ -146,7 +155,7 @@ function makeDirectory(dir: string): void {
   if (config.isHostRoot && dir.startsWith(config.dataDir)) chownAt(AT_FDCWD, dir, rootRange.start, rootRange.start);
 }
 
-function createUserNamespace(): void {
+function createUserNamespace(): { note?: string } {
   const maps = readIdMaps(
     config.isHostRoot ? 0 : config.uid,
     config.gid,
@@ -159,9 +168,11 @@ function createUserNamespace(): void {
     if (hasCode(error, "EINVAL")) restartSingleThreaded(error);
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   }
+  let note: string | undefined;
   if (helper) helper.writeMaps();
-  else writeSingleIdMaps(maps);
+  else note = writeSingleIdMaps(maps);
   becomeRoot();
+  return { note };
 }
 
 /**
@@ -171,7 +182,7 @@ function createUserNamespace(): void {
 function startMapHelper(maps: IdMaps): { writeMaps(): void } {
   const [go, answer] = [pipe(), pipe()];
   const argv = [String(process.pid), ...toMapArguments(maps.uid), "--", ...toMapArguments(maps.gid)];
-  Bun.spawn(["/bin/sh", "-c", config.isHostRoot ? rootMapScript : userMapScript, "sh", ...argv], {
+  const child = Bun.spawn(["/bin/sh", "-c", config.isHostRoot ? rootMapScript : userMapScript, "sh", ...argv], {
     stdio: [go.readFd, answer.writeFd, answer.writeFd],
     env: { PATH: `${config.path}:/usr/bin:/usr/sbin:/bin:/sbin` },
   });
@@ -183,6 +194,7 @@ function startMapHelper(maps: IdMaps): { writeMaps(): void } {
       close(go.writeFd);
       const text = readToEnd(answer.readFd).trim();
       close(answer.readFd);
+      waitPid(child.pid, true);
       if (text === "done") return;
       throw new PodError(`map the ids of the user namespace: ${text || "the helper was ended"}`, {
         hint: /not permitted/.test(text) ? restrictionHint() : "see /etc/subuid and /etc/subgid, subuid(5)",
@@ -207,7 +219,7 @@ function readToEnd(fd: number): string {
   return Buffer.concat(chunks).toString();
 }
 
-function writeSingleIdMaps(maps: IdMaps): void {
+function writeSingleIdMaps(maps: IdMaps): string | undefined {
   try {
     writeText("/proc/self/setgroups", "deny"); // or an unprivileged gid_map is EPERM: user_namespaces(7)
     writeText("/proc/self/gid_map", toMapArguments(maps.gid).join(" "));
@@ -218,11 +230,9 @@ function writeSingleIdMaps(maps: IdMaps): void {
   const first = unlessErrno(["EEXIST"], () =>
     close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
   );
-  if (first)
-    writeAll(
-      2,
-      Buffer.from(`pod: only your own id can be mapped: ${maps.singleIdReason}; files of other owners become yours\n`),
-    );
+  return first
+    ? `only your own id can be mapped: ${maps.singleIdReason}; files of other owners become yours`
+    : undefined;
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */
