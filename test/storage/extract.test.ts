@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { file, folder, hardLink, symlink, tar } from "./archive.ts";
-import { type Found, layer } from "./layering.ts";
+import { type Found, layer, layerWithOneId } from "./layering.ts";
 
 const names = (tree: Record<string, Found> | undefined) =>
   Object.keys(tree ?? {})
@@ -219,4 +219,24 @@ test("names that are unicode, long, or not UTF-8 come through as they are", asyn
   expect(layers[0]!["日本/ü"]!.content).toBe("1");
   expect(layers[0]![long]!.content).toBe("2");
   expect(layers[0]![bytes.toString()]!.content).toBe("3");
+});
+
+test("where one id only is mapped a layer is made all the same, and what was wanted is noted", async () => {
+  const { layers, records, merged, error } = await layerWithOneId(
+    tar(
+      file("gone"),
+      file("shadow", "x", { mode: 0o2640, gid: 42 }),
+      file("su", "", { mode: 0o4755 }),
+      symlink("l", "x"),
+      { ...symlink("m", "x"), uid: 5 },
+    ),
+    tar(file(".wh.gone"), hardLink("again", "shadow")),
+  );
+  expect(error).toBeUndefined();
+  const owner = Buffer.from("0:42:2640").toString("hex");
+  expect(layers[0]!.shadow).toMatchObject({ owner: "0:0", mode: "640", xattrs: { "user.pod.owner": owner } });
+  expect(layers[0]!.su).toMatchObject({ owner: "0:0", mode: "4755" });
+  expect(records[0]!.skipped.owners).toBe(2);
+  expect(Object.keys(merged!).toSorted()).toEqual(["again", "l", "m", "shadow", "su"]);
+  expect(layers[1]!.again!.xattrs).toEqual({ "user.pod.owner": owner });
 });

@@ -43,7 +43,16 @@ export type Archive = Buffer | { bytes: Buffer; plain: Buffer } | { bytes: Buffe
 
 export const inNamespace = ["unshare", "--map-root-user", "--map-auto", "--mount"];
 
-export async function layer(...archives: Archive[]): Promise<Layering> {
+export function layer(...archives: Archive[]): Promise<Layering> {
+  return layerAs(inNamespace, ...archives);
+}
+
+/** The same in a namespace that maps the one id only. */
+export function layerWithOneId(...archives: Archive[]): Promise<Layering> {
+  return layerAs(["unshare", "--map-root-user", "--mount"], ...archives);
+}
+
+async function layerAs(namespace: string[], ...archives: Archive[]): Promise<Layering> {
   const dir = mkdtempSync(join(tmpdir(), "pod-layering-"));
   try {
     const paths = archives.map((archive, index) => {
@@ -51,7 +60,7 @@ export async function layer(...archives: Archive[]): Promise<Layering> {
       writeFileSync(path, "bytes" in archive ? archive.bytes : archive);
       return { path, diffId: diffIdOf(archive) };
     });
-    const command = [...inNamespace, process.execPath, join(import.meta.dir, "child.ts"), JSON.stringify(paths)];
+    const command = [...namespace, process.execPath, join(import.meta.dir, "child.ts"), JSON.stringify(paths)];
     const child = Bun.spawn(command, { env: { ...process.env, XDG_DATA_HOME: dir }, stdout: "pipe", stderr: "pipe" });
     const [out, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
     if (!out) throw new Error(errors);
