@@ -1,7 +1,7 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { attach, awaitMessage, failureToError, holdSignals } from "./attach.ts";
+import { attach, awaitMessage, failureToError } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
@@ -12,6 +12,7 @@ import { slirpAddresses } from "./net/slirp4netns.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
+import { endedBySignals, releaseSignals } from "./signals.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -112,7 +113,7 @@ export async function run(
   if (options.tty && options.interactive && !attachment.detach && !getTerminalAttributes(0)) {
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
-  const { record } = await create(options, progress);
+  const { record } = await endedBySignals(create(options, progress));
   attachment.onCreated?.(record.id);
   const exitCode = launch(takeMonitor(), record, attachment);
   return { id: record.id, exitCode };
@@ -120,7 +121,7 @@ export async function run(
 
 function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: RunAttachment): number {
   const { tty, openStdin } = record.process;
-  if (!attachment.detach) holdSignals();
+  if (attachment.detach) releaseSignals();
   const windowSize = tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
   const message = {
     kind: "launch",
