@@ -165,15 +165,15 @@ async function memory(): Promise<void> {
   rows.push({
     name: "memory of an idle container's monitor",
     unit: "MB",
-    pod: privateBytes(state.monitor.pid) / 1e6,
-    podman: privateBytes(Number(conmon)) / 1e6,
+    pod: privateBytes(pod, state.monitor.pid) / 1e6,
+    podman: privateBytes(podman, Number(conmon)) / 1e6,
   });
   for (const tool of [pod, podman]) output(...tool("rm", "-f", "idle", "idle2"));
 }
 
-/** proc(5) smaps_rollup, read in the user's namespace: a process that is not dumpable shows it only to root there. */
-function privateBytes(pid: number): number {
-  const rollup = output(...pod("unshare", "cat", `/proc/${pid}/smaps_rollup`));
+/** proc(5) smaps_rollup, read in the tool's user namespace: a process that is not dumpable shows it only to root there. */
+function privateBytes(tool: typeof pod, pid: number): number {
+  const rollup = output(...tool("unshare", "cat", `/proc/${pid}/smaps_rollup`));
   const lines = [...rollup.matchAll(/^Private_(?:Clean|Dirty|Hugetlb): +(\d+) kB$/gm)];
   if (lines.length === 0) throw new Error(`/proc/${pid}/smaps_rollup: no private memory in it`);
   return lines.reduce((total, [, kilobytes]) => total + Number(kilobytes) * 1024, 0);
