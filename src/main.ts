@@ -6,7 +6,10 @@ const [, , name, ...args] = process.argv;
 
 switch (name) {
   case "__monitor":
-    (await import("./monitor.ts")).runMonitor();
+    {
+      const start = (await import("./ns/prestart.ts")).prepareStart();
+      (await import("./monitor.ts")).runMonitor(start);
+    }
     break;
   case "__start":
     (await import("./ns/launch.ts")).runStart();

@@ -13,19 +13,12 @@ import { O_RDONLY, POLLIN } from "./ns/constants.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
 import type { StartReport, StartRequest } from "./ns/launch.ts";
 import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
-import { channelFd, receive, type StageFailure, send, spawnStage } from "./ns/stage.ts";
-import { growPipe, pipe, poll, socketPair } from "./ns/sys/descriptor.ts";
+import type { PreparedStart } from "./ns/prestart.ts";
+import { channelFd, receive, type StageFailure, send } from "./ns/stage.ts";
+import { poll } from "./ns/sys/descriptor.ts";
 import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import {
-  exitNow,
-  getRlimit,
-  pidfdOpen,
-  pidfdSendSignal,
-  setChildSubreaper,
-  setSid,
-  waitPid,
-} from "./ns/sys/process.ts";
+import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
 import { enterUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
@@ -46,11 +39,8 @@ import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
 /** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
-export function runMonitor(): never {
-  setSid();
-  setChildSubreaper(); // init becomes ours when the start stage ends
+export function runMonitor(prepared: PreparedStart): never {
   const client = new Client(channelFd);
-  const prepared = prepareStart();
   const entered = enter(client);
   const launch = waitForLaunch(client);
   if (launch) live(launch, client, prepared, entered); // else the command found nothing to run; the start stage sees its channel close
@@ -84,24 +74,6 @@ function live(launch: Launch, client: Client, prepared: PreparedStart, entered: 
   client.drain();
   client.drop();
   if (!entered.failure) repairContainers();
-}
-
-/** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
-interface PreparedStart {
-  pid: number;
-  channel: number;
-  stdin: number;
-  stdout: number;
-  stderr: number;
-}
-
-function prepareStart(): PreparedStart {
-  const [channel, remote] = socketPair("packets");
-  const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-  for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
-  const pid = spawnStage("__start", remote, { stdio: [stdin.readFd, stdout.writeFd, stderr.writeFd] });
-  for (const fd of [remote, stdin.readFd, stdout.writeFd, stderr.writeFd]) close(fd);
-  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
 }
 
 type Launch = Extract<ClientMessage, { kind: "launch" }>;

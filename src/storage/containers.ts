@@ -194,7 +194,11 @@ export function identify(pid: number): ProcessIdentity {
 /** Deletes all of a container, which disappears in one moment. The caller made sure that nothing runs. */
 export function deleteContainer(record: ContainerRecord): void {
   const trash = makeTemporaryDir();
-  renameSync(containerDir(record.id), join(trash, record.id));
+  try {
+    renameSync(containerDir(record.id), join(trash, record.id));
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error; // its monitor and a command that repairs may both come to remove it
+  }
   removeTree(trash);
   withLock("names", () => {
     if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
