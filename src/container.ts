@@ -10,6 +10,7 @@ import { encodeControl, FrameReader } from "./frames.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
 import {
@@ -129,7 +130,7 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
     attach: !attachment.detach,
     windowSize,
   } as const;
-  writeAll(monitor.fd, encodeControl(message));
+  unlessErrno(["EPIPE"], () => writeAll(monitor.fd, encodeControl(message))); // if it has gone, reading says so
   if (attachment.detach) {
     const answer = awaitMessage(monitor.fd, new FrameReader());
     if (answer.kind === "failed") throw failureToError(answer);
@@ -153,5 +154,5 @@ export function remove(text: string, options: { force: boolean }): void {
     if (state.init) killProcess(state.init);
     if (state.monitor) waitForEnd(state.monitor);
   }
-  if (existsSync(containerDir(record.id))) deleteContainer(record); // with --rm its monitor has done so
+  if (existsSync(containerDir(record.id))) deleteContainer(record)(); // with --rm its monitor has done so
 }

@@ -13,13 +13,13 @@ import { O_RDONLY, POLLIN } from "./ns/constants.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
 import type { StartReport, StartRequest } from "./ns/launch.ts";
 import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
-import type { PreparedStart } from "./ns/prestart.ts";
+import type { Prepared, PreparedStart } from "./ns/prestart.ts";
 import { channelFd, receive, type StageFailure, send } from "./ns/stage.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
-import { enterUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import { mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
@@ -39,19 +39,19 @@ import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
 /** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
-export function runMonitor(prepared: PreparedStart): never {
+export function runMonitor(prepared: Prepared): never {
   const client = new Client(channelFd);
-  const entered = enter(client);
+  const entered = enter(client, prepared);
   const launch = waitForLaunch(client);
-  if (launch) live(launch, client, prepared, entered); // else the command found nothing to run; the start stage sees its channel close
+  if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run; the start stage sees its channel close
   unregisterHolder();
   exitNow(0);
 }
 
 /** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
-function enter(client: Client): { failure?: unknown } {
+function enter(client: Client, prepared: Prepared): { failure?: unknown } {
   try {
-    const { note } = enterUserNamespace();
+    const { note } = prepared.enter();
     if (note) client.send({ kind: "note", text: note });
     registerHolder();
     return {};
@@ -172,9 +172,10 @@ class Life {
   end(): void {
     const { record } = this.container;
     this.cleanUp();
-    if (record.autoRemove) deleteContainer(record);
-    else putState(record.id, this.state);
+    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    if (!record.autoRemove) putState(record.id, this.state);
     this.client.send({ kind: "exited", exitCode: this.state.exitCode! });
+    deleteFiles?.();
   }
 
   /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
@@ -186,7 +187,7 @@ class Life {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125;
-    if (record.autoRemove) deleteContainer(record);
+    if (record.autoRemove) deleteContainer(record)();
     else putState(record.id, { status: "created", exitCode, error: formatError(error) });
     this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
   }

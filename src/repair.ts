@@ -16,7 +16,7 @@ export function repairContainers(): void {
     const monitorAlive = state.monitor !== undefined && isAlive(state.monitor);
     if (monitorAlive || !state.monitor) continue;
     if (state.init) killProcess(state.init);
-    if (record.autoRemove) deleteContainer(record);
+    if (record.autoRemove) deleteContainer(record)();
     else putState(record.id, { ...state, monitor: undefined, init: undefined });
   }
 }

@@ -1,9 +1,13 @@
-/** The monitor's first act, before the rest of it is loaded: the start stage's program start is on the way to every container. */
+/**
+ * The monitor's first acts, before the rest of it is loaded: the start stage's program start and the new user
+ * namespace's maps are on the way to every container, and other processes work on both.
+ */
 
 import { spawnStage } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close } from "./sys/file.ts";
 import { setChildSubreaper, setSid } from "./sys/process.ts";
+import { beginUserNamespace } from "./userns.ts";
 
 /** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
 export interface PreparedStart {
@@ -14,7 +18,28 @@ export interface PreparedStart {
   stderr: number;
 }
 
-export function prepareStart(): PreparedStart {
+/** What is under way when the rest of the monitor is loaded. */
+export interface Prepared {
+  start: PreparedStart;
+  /** Waits until this process is root of the user's namespace. Throws what went wrong. */
+  enter(): { note?: string };
+}
+
+export function prepare(): Prepared {
+  const start = prepareStart(); // outside: it joins the namespace itself, as setns(2) wants
+  try {
+    return { start, enter: beginUserNamespace() };
+  } catch (failure) {
+    return {
+      start,
+      enter() {
+        throw failure;
+      },
+    };
+  }
+}
+
+function prepareStart(): PreparedStart {
   setSid();
   setChildSubreaper(); // init becomes the monitor's child when the start stage ends
   const [channel, remote] = socketPair("packets");

@@ -191,16 +191,19 @@ export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: startTimeOf(pid) ?? 0, bootId: bootId() };
 }
 
-/** Deletes all of a container, which disappears in one moment. The caller made sure that nothing runs. */
-export function deleteContainer(record: ContainerRecord): void {
+/**
+ * Deletes a container: it disappears in one moment, with its name. The function that comes back deletes its files; a
+ * later command does that, should this process end first. The caller made sure that nothing runs.
+ */
+export function deleteContainer(record: ContainerRecord): () => void {
   const trash = makeTemporaryDir();
   try {
     renameSync(containerDir(record.id), join(trash, record.id));
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error; // its monitor and a command that repairs may both come to remove it
   }
-  removeTree(trash);
   withLock("names", () => {
     if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
   });
+  return () => removeTree(trash);
 }
