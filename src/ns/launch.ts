@@ -5,6 +5,7 @@
 
 import { SyscallError } from "../errors.ts";
 import {
+  AT_FDCWD,
   CLONE_FS,
   CLONE_NEWIPC,
   CLONE_NEWNET,
@@ -21,7 +22,7 @@ import {
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "./constants.ts";
-import { channelFd, receive, type StageFailure, send, spawnStage } from "./stage.ts";
+import { channelFd, receive, type StageFailure, self, send, spawnStage } from "./stage.ts";
 import { close, open } from "./sys/file.ts";
 import { mount, openTree, setMountAttributes, setns, unshare } from "./sys/namespace.ts";
 import { exitNow } from "./sys/process.ts";
@@ -91,9 +92,9 @@ function start(request: StartRequest, at: (step: string) => void): void {
  * whoever owns the file (CVE-2019-5736).
  */
 function readOnlySelf(): string {
-  const fd = openTree(-1, process.execPath, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  const fd = openTree(AT_FDCWD, self, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  setMountAttributes(fd, { set }, process.execPath);
+  setMountAttributes(fd, { set }, self);
   return `/proc/self/fd/${fd}`;
 }
 

@@ -8,6 +8,9 @@ export type StageName = "__monitor" | "__start" | "__init" | "__guard" | "__prob
 /** The channel is the stage's descriptor 3: a unix socket. */
 export const channelFd = 3;
 
+/** Opened by the kernel itself, whatever the permissions of the folders on the way there. */
+export const self = "/proc/self/exe";
+
 /**
  * Starts a stage with `channel` as its descriptor 3 and `stdio` as 0, 1 and 2 (null is /dev/null); further ones follow
  * from 4 on. It runs from `executable`, by default this very program. Returns its pid.
@@ -24,10 +27,11 @@ export function spawnStage(
   } = {},
 ): number {
   const program = config.argv.length > 1 && !config.isCompiled ? config.argv.slice(1, 2) : [];
-  const child = Bun.spawn([options.executable ?? process.execPath, ...program, name, ...(options.args ?? [])], {
+  const child = Bun.spawn([options.executable ?? self, ...program, name, ...(options.args ?? [])], {
     stdio: [...(options.stdio ?? [null, null, null]), channel, ...(options.extra ?? [])] as never,
     env: config.stageEnvironment(),
     cwd: options.cwd ?? "/",
+    argv0: "pod",
   });
   child.unref();
   return child.pid;

@@ -44,7 +44,7 @@ let inside = false;
  */
 export function beginUserNamespace(): () => { note?: string } {
   if (inside) return () => ({});
-  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir, config.runtimeDir]) makeDirectory(dir);
+  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
   inside = joinLiveHolder();
   if (inside) return () => ({});
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
@@ -152,7 +152,7 @@ function makeDirectory(dir: string): void {
     if (!hasCode(error, "ENOENT") || !parent) {
       throw new PodError("make pod's data directory", {
         cause: error,
-        hint: "set XDG_DATA_HOME and XDG_RUNTIME_DIR to folders that you can write",
+        hint: "set XDG_DATA_HOME to a folder that you can write",
       });
     }
     makeDirectory(parent);
