@@ -22,7 +22,7 @@ import {
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "./constants.ts";
-import { channelFd, receive, type StageFailure, self, send, spawnStage } from "./stage.ts";
+import { channelFd, receive, type StageFailure, send, spawnStage } from "./stage.ts";
 import { close, open } from "./sys/file.ts";
 import { mount, openTree, setMountAttributes, setns, unshare } from "./sys/namespace.ts";
 import { exitNow } from "./sys/process.ts";
@@ -92,9 +92,10 @@ function start(request: StartRequest, at: (step: string) => void): void {
  * whoever owns the file (CVE-2019-5736).
  */
 function readOnlySelf(): string {
-  const fd = openTree(AT_FDCWD, self, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  // By its path: /proc/self/exe leads to the mount namespace that it was started in, whose mounts can't be cloned here.
+  const fd = openTree(AT_FDCWD, process.execPath, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  setMountAttributes(fd, { set }, self);
+  setMountAttributes(fd, { set }, process.execPath);
   return `/proc/self/fd/${fd}`;
 }
 
