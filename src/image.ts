@@ -21,6 +21,7 @@ export async function pull(text: string, options: { platform?: string; progress:
   options.progress({ kind: "start", reference, usedDefaultTag: !parseReference(text).tag });
   const before = findImage(starterReference);
   const image = await loadStarter();
+  checkPlatform(image, text, options.platform);
   options.progress({ kind: "done", digest: image.digest, upToDate: before?.id === image.id });
   return image;
 }
@@ -50,12 +51,15 @@ export async function ensureImage(
 export async function resolve(text: string, options: { platform?: string } = {}): Promise<Image> {
   const image = findImage(text) ?? (isStarter(text) ? await unpackStarter() : undefined);
   if (!image) throw new NotFoundError(`No such image: ${displayName(text)}`);
-  if (options.platform && !satisfies(image.platform, parsePlatform(options.platform))) {
-    throw new NotFoundError(
-      `image with reference ${text} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${options.platform})`,
-    );
-  }
+  checkPlatform(image, text, options.platform);
   return image;
+}
+
+function checkPlatform(image: Image, text: string, platform: string | undefined): void {
+  if (!platform || satisfies(image.platform, parsePlatform(platform))) return;
+  throw new NotFoundError(
+    `image with reference ${text} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${platform})`,
+  );
 }
 
 /**

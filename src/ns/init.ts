@@ -3,7 +3,7 @@
  * becomes the user's program. Synchronous throughout: the engine's I/O threads would keep the old mount namespace.
  */
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { SyscallError } from "../errors.ts";
 import type { RuntimeSpec } from "../spec.ts";
 import { capabilityMask, capabilityNumber } from "./capabilities.ts";
@@ -67,6 +67,7 @@ export type InitReport =
 /** Runs the stage. Descriptors 0, 1 and 2 are the container's standard streams, 3 the channel. */
 export function runInit(): never {
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
+  setUmask(0o022); // the caller's own is not to close what init makes: mount points, the working directory
   let step = "";
   const at = (name: string) => {
     step = name;
@@ -195,6 +196,7 @@ function giveStream(fd: number, user: ResolvedUser): void {
 
 /** Made where it is missing, as Docker does; and it must lie inside: getcwd would show `(unreachable)` (CVE-2024-21626). */
 function enterWorkingDirectory(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
   process.chdir(path);
   if (!process.cwd().startsWith("/")) throw new Error("it lies outside of the container");
 }

@@ -4,7 +4,7 @@
  * leads a mount elsewhere (CVE-2021-30465).
  */
 
-import { PodError } from "../errors.ts";
+import { CommandError, PodError } from "../errors.ts";
 import type { RuntimeMount, RuntimeSpec } from "../spec.ts";
 import {
   AT_EMPTY_PATH,
@@ -109,6 +109,7 @@ function bindInside(root: number, entry: RuntimeMount): void {
     const isDirectory = (statAt(clone, "").mode & S_IFMT) === S_IFDIR;
     const target = openTarget(root, entry.destination, isDirectory, false);
     try {
+      checkKind(entry, target, isDirectory);
       moveMount(clone, target, entry.destination);
     } finally {
       close(target);
@@ -116,6 +117,13 @@ function bindInside(root: number, entry: RuntimeMount): void {
   } finally {
     close(clone);
   }
+}
+
+/** The kernel takes a file over a file, a directory over a directory. The exit code is Docker's. */
+function checkKind({ source, destination }: RuntimeMount, target: number, isDirectory: boolean): void {
+  if (((statAt(target, "").mode & S_IFMT) === S_IFDIR) === isDirectory) return;
+  const [over, under] = isDirectory ? ["a directory", "is none"] : ["not a directory", "is one"];
+  throw new CommandError(`mount ${source} on ${destination}: the source is ${over}, and the destination ${under}`, 127);
 }
 
 const mountFlags: Record<string, number> = {

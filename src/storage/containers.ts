@@ -1,6 +1,7 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -103,7 +104,10 @@ export function containerDir(id: string): string {
 export function putContainer(record: ContainerRecord, files: Record<string, string>, folders: string[]): void {
   const temporary = makeTemporaryDir();
   for (const folder of folders) mkdirSync(join(temporary, folder), { mode: 0o755 });
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(temporary, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(temporary, name), text);
+    chmodSync(join(temporary, name), 0o644); // every user of the container reads them, whatever the caller's umask
+  }
   writeFileSync(join(temporary, "container.json"), JSON.stringify(record, null, 2));
   writeFileSync(join(temporary, "state.json"), JSON.stringify({ status: "created" } satisfies ContainerState));
   withLock("names", () => {

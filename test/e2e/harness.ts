@@ -12,6 +12,9 @@ setDefaultTimeout(60_000);
 /** What is tested: POD_BINARY, else what scripts/build.ts made. */
 export const binary = resolve(process.env.POD_BINARY || join(import.meta.dir, "../../dist/pod"));
 
+/** A container that goes when it ends, with nothing of pod's own on stderr; without a network it starts sooner. */
+export const quietRun = ["run", "--rm", "--quiet", "--network", "none"];
+
 export type Driver = "overlay" | "fuse-overlayfs";
 
 export interface Result {
@@ -94,6 +97,16 @@ export class Host {
     return { code: exitCode(child)!, stdout, stderr, bytes: Buffer.from(bytes) };
   }
 
+  /** Runs a shell script in a container of its own; `options` are those of `pod run`, before the image's name. */
+  sh(script: string, ...options: string[]): Promise<Result> {
+    return this.pod(...quietRun, ...options, "starter", "sh", "-c", script);
+  }
+
+  /** What the script printed, without the last newline; fails where it does. */
+  async shOutput(script: string, ...options: string[]): Promise<string> {
+    return await this.must(...quietRun, ...options, "starter", "sh", "-c", script);
+  }
+
   /** Fails where pod does; its stdout without the last newline. */
   async must(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.pod(...args);
@@ -143,13 +156,13 @@ export async function newHost(options: { driver?: Driver } = {}): Promise<Host> 
 }
 
 /** Runs a group of tests once for each storage driver, each with a host of its own. */
-export function onBothDrivers(name: string, tests: (host: Host) => void): void {
+export function onBothDrivers(name: string, tests: (host: Host, driver: Driver) => void): void {
   for (const driver of ["overlay", "fuse-overlayfs"] as const) {
     requires(driver).describe(`${name} on ${driver}`, () => {
       const host = new Host(driver);
       beforeAll(() => host.open());
       afterAll(() => host.close(), 60_000);
-      tests(host);
+      tests(host, driver);
     });
   }
 }
