@@ -2,8 +2,8 @@
 
 import { config } from "./config.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
-import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import { enterUserNamespace } from "./ns/userns.ts";
+import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress } from "./progress.ts";
 import { familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
 import { loadStarter, starterReference } from "./starter-image.ts";

@@ -43,12 +43,6 @@ let inside = false;
 
 function enter(): { note?: string } {
   for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir, config.runtimeDir]) makeDirectory(dir);
-  writeAll(
-    2,
-    Buffer.from(
-      `heap ${process.memoryUsage().heapUsed >> 10} threads ${readText("/proc/self/status").match(/Threads.*/)?.[0]}\n`,
-    ),
-  );
   if (joinLiveHolder()) return {};
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
