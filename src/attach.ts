@@ -216,7 +216,8 @@ function toError(message: Extract<MonitorMessage, { kind: "failed" }>): PodError
   return Object.assign(new PodError(message.message, { hint: message.hint }), { exitCode: message.exitCode ?? 125 });
 }
 
-function monitorGone(): PodError {
+/** The socket has closed before the container's end was told. */
+export function monitorGone(): PodError {
   return new PodError("the container's monitor has ended, and the container with it");
 }
 

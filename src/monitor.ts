@@ -6,7 +6,7 @@
 
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { formatError, hintOf, PodError } from "./errors.ts";
+import { formatError, hasCode, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { O_RDONLY, POLLIN } from "./ns/constants.ts";
@@ -118,18 +118,20 @@ class Life {
     this.state = { status: "created", monitor: identify(process.pid) };
 
     const { channel } = prepared;
-    send(channel, { monitorPid: process.pid, newNetwork: record.network.mode !== "host" } satisfies StartRequest);
-    this.expectStart(channel, "map-ids");
+    const go: StartRequest = { monitorPid: process.pid, newNetwork: record.network.mode !== "host" };
+    tell("start", channel, go);
+    this.expectStart(prepared, "map-ids");
     writeNestedMaps(prepared.pid);
-    send(channel, {});
-    this.expectStart(channel, "namespaces");
+    tell("start", channel, {});
+    this.expectStart(prepared, "namespaces");
     if (program) this.startNetwork(program, prepared.pid);
-    this.initPid = (this.expectStart(channel, "init") as { pid: number }).pid;
+    this.initPid = (this.expectStart(prepared, "init") as { pid: number }).pid;
     this.initPidfd = pidfdOpen(this.initPid);
     const spec = this.writeSpec();
     const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
-    send(channel, request);
+    tell("init", channel, request);
     waitPid(prepared.pid, true); // now init is our child
+    close(prepared.pidfd);
 
     const streams: ContainerStreams = this.openStreams(prepared);
     for (;;) {
@@ -142,7 +144,7 @@ class Life {
       } else break;
     }
     this.slirp?.waitReady();
-    send(channel, {});
+    tell("init", channel, {});
     const last = receive<InitReport>(channel); // the channel closes when the program has taken init's place
     if (last?.message.kind === "failed") throw stageError(last.message.failure);
     close(channel);
@@ -202,16 +204,23 @@ class Life {
     return spec;
   }
 
-  private expectStart(channel: number, kind: StartReport["kind"]): StartReport {
-    const report = receive<StartReport>(channel)?.message;
+  /** The end of the stage is watched too: once it has started init, its channel stays open without it. */
+  private expectStart({ channel, pidfd }: PreparedStart, kind: StartReport["kind"]): StartReport {
+    let [message, end]: number[] = [];
+    while (!message && !end)
+      [message, end] = poll(
+        [channel, pidfd].map((fd) => ({ fd, events: POLLIN })),
+        -1,
+      );
+    const report = message ? receive<StartReport>(channel)?.message : undefined;
     if (report?.kind === "failed") throw stageError(report.failure);
-    if (report?.kind !== kind) throw new PodError("the start stage ended before its work was done");
+    if (report?.kind !== kind) throw stageEnded("start");
     return report;
   }
 
   private receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
     const report = receive<InitReport>(channel);
-    if (!report) throw new PodError("the init stage ended before its work was done");
+    if (!report) throw stageEnded("init");
     if (report.message.kind === "failed") throw stageError(report.message.failure);
     return report;
   }
@@ -324,6 +333,18 @@ function writeNestedMaps(pid: number): void {
     const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
+}
+
+function tell(stage: string, channel: number, message: object): void {
+  try {
+    send(channel, message);
+  } catch (error) {
+    throw hasCode(error, "EPIPE", "ECONNRESET") ? stageEnded(stage) : error;
+  }
+}
+
+function stageEnded(stage: string): PodError {
+  return new PodError(`the ${stage} stage ended before its work was done`);
 }
 
 function stageError({ step, message, hint, exitCode }: StageFailure): PodError {

@@ -6,12 +6,13 @@
 import { spawnStage } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close } from "./sys/file.ts";
-import { setChildSubreaper, setSid } from "./sys/process.ts";
+import { pidfdOpen, setChildSubreaper, setSid } from "./sys/process.ts";
 import { beginUserNamespace } from "./userns.ts";
 
 /** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
 export interface PreparedStart {
   pid: number;
+  pidfd: number;
   channel: number;
   stdin: number;
   stdout: number;
@@ -47,5 +48,5 @@ function prepareStart(): PreparedStart {
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
   const pid = spawnStage("__start", remote, { stdio: [stdin.readFd, stdout.writeFd, stderr.writeFd] });
   for (const fd of [remote, stdin.readFd, stdout.writeFd, stderr.writeFd]) close(fd);
-  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
+  return { pid, pidfd: pidfdOpen(pid), channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
 }

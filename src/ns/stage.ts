@@ -2,6 +2,7 @@
 
 import { config } from "../config.ts";
 import { receiveMessage, sendMessage } from "./sys/descriptor.ts";
+import { unlessErrno } from "./sys/namespace.ts";
 
 export type StageName = "__monitor" | "__start" | "__init" | "__guard" | "__probe";
 
@@ -44,7 +45,11 @@ export function send(fd: number, message: object, fds: number[] = []): void {
 
 /** The next message; undefined where the other side is gone. Blocks. */
 export function receive<T>(fd: number): { message: T; fds: number[] } | undefined {
-  const packet = receiveMessage(fd, 1 << 20);
+  let packet: ReturnType<typeof receiveMessage>;
+  // unix(7): a peer that ends with unread messages resets the connection
+  unlessErrno(["ECONNRESET"], () => {
+    packet = receiveMessage(fd, 1 << 20);
+  });
   if (!packet || packet.bytes.length === 0) return undefined;
   return { message: JSON.parse(packet.bytes.toString()) as T, fds: packet.fds };
 }
