@@ -6,15 +6,16 @@
 
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { formatError, hasCode, hintOf, PodError } from "./errors.ts";
+import { formatError, hintOf } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { O_RDONLY, POLLIN } from "./ns/constants.ts";
+import { expectStart, nestUserNamespace, receiveFromInit, stageError, tell } from "./ns/handshake.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
-import type { StartReport, StartRequest } from "./ns/launch.ts";
+import type { StartRequest } from "./ns/launch.ts";
 import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
 import type { Prepared, PreparedStart } from "./ns/prestart.ts";
-import { channelFd, receive, type StageFailure, send } from "./ns/stage.ts";
+import { channelFd, receive } from "./ns/stage.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
@@ -54,6 +55,8 @@ function enter(client: Client, prepared: Prepared): { failure?: unknown } {
     const { note } = prepared.enter();
     if (note) client.send({ kind: "note", text: note });
     registerHolder();
+    unshareMounts();
+    nestUserNamespace(prepared.start);
     return {};
   } catch (failure) {
     return { failure };
@@ -112,20 +115,15 @@ class Life {
   start(prepared: PreparedStart, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
-    unshareMounts();
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.state = { status: "created", monitor: identify(process.pid) };
 
     const { channel } = prepared;
-    const go: StartRequest = { monitorPid: process.pid, newNetwork: record.network.mode !== "host" };
-    tell("start", channel, go);
-    this.expectStart(prepared, "map-ids");
-    writeNestedMaps(prepared.pid);
-    tell("start", channel, {});
-    this.expectStart(prepared, "namespaces");
+    tell("start", channel, { newNetwork: record.network.mode !== "host" } satisfies StartRequest);
+    expectStart(prepared, "namespaces");
     if (program) this.startNetwork(program, prepared.pid);
-    this.initPid = (this.expectStart(prepared, "init") as { pid: number }).pid;
+    this.initPid = (expectStart(prepared, "init") as { pid: number }).pid;
     this.initPidfd = pidfdOpen(this.initPid);
     const spec = this.writeSpec();
     const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
@@ -135,7 +133,7 @@ class Life {
 
     const streams: ContainerStreams = this.openStreams(prepared);
     for (;;) {
-      const report = this.receiveFromInit(channel);
+      const report = receiveFromInit(channel);
       if (report.message.kind === "terminal") {
         const master = report.fds[0]!;
         streams.terminal = master;
@@ -205,26 +203,6 @@ class Life {
   }
 
   /** The end of the stage is watched too: once it has started init, its channel stays open without it. */
-  private expectStart({ channel, pidfd }: PreparedStart, kind: StartReport["kind"]): StartReport {
-    let [message, end]: number[] = [];
-    while (!message && !end)
-      [message, end] = poll(
-        [channel, pidfd].map((fd) => ({ fd, events: POLLIN })),
-        -1,
-      );
-    const report = message ? receive<StartReport>(channel)?.message : undefined;
-    if (report?.kind === "failed") throw stageError(report.failure);
-    if (report?.kind !== kind) throw stageEnded("start");
-    return report;
-  }
-
-  private receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
-    const report = receive<InitReport>(channel);
-    if (!report) throw stageEnded("init");
-    if (report.message.kind === "failed") throw stageError(report.message.failure);
-    return report;
-  }
-
   private openStreams(prepared: PreparedStart): ContainerStreams {
     const { openStdin, tty } = this.container.record.process;
     if (tty) return { outputs: [] };
@@ -324,30 +302,4 @@ function takeRootAttributes(record: ContainerRecord): void {
   const upper = join(containerDir(record.id), "upper");
   chownSync(upper, uid, gid);
   chmodSync(upper, mode & 0o7777);
-}
-
-/** The container's user namespace maps the user's one to one: its root has the same files, and no power outside. */
-function writeNestedMaps(pid: number): void {
-  for (const kind of ["gid", "uid"] as const) {
-    // A line each: the kernel wants a range to lie within one of the parent's.
-    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
-    writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
-  }
-}
-
-function tell(stage: string, channel: number, message: object): void {
-  try {
-    send(channel, message);
-  } catch (error) {
-    throw hasCode(error, "EPIPE", "ECONNRESET") ? stageEnded(stage) : error;
-  }
-}
-
-function stageEnded(stage: string): PodError {
-  return new PodError(`the ${stage} stage ended before its work was done`);
-}
-
-function stageError({ step, message, hint, exitCode }: StageFailure): PodError {
-  if (exitCode !== undefined) return Object.assign(new PodError(message, { hint }), { exitCode });
-  return new PodError(`${step}: ${message}`, { hint });
 }

@@ -9,8 +9,8 @@ export type StageName = "__monitor" | "__start" | "__init" | "__guard" | "__prob
 /** The channel is the stage's descriptor 3: a unix socket. */
 export const channelFd = 3;
 
-/** Opened by the kernel itself, whatever the permissions of the folders on the way there. */
-export const self = "/proc/self/exe";
+/** By its path, so that ps(1) shows its name; as real root by a link that the namespace's root can follow from anywhere. */
+const self = config.isHostRoot ? "/proc/self/exe" : process.execPath;
 
 /**
  * Starts a stage with `channel` as its descriptor 3 and `stdio` as 0, 1 and 2 (null is /dev/null); further ones follow
