@@ -25,6 +25,8 @@ export interface AttachOptions {
 
 export type AttachResult = { kind: "exited"; exitCode: number } | { kind: "detached" };
 
+const pipeBufferBytes = 4096; // PIPE_BUF: pipe(7)
+
 /** Waits for the monitor's next message, which is not output. Throws where it has gone. */
 export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
   const buffer = new Uint8Array(65536);
@@ -55,7 +57,8 @@ class Attachment {
   private readonly detach: DetachScanner;
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
-  private outputOpen = true;
+  /** 1 and 2, when their reader has gone. */
+  private readonly closedOutputs = new Set<number>();
   private result: AttachResult | undefined;
   private readonly buffer = new Uint8Array(65536);
 
@@ -108,13 +111,28 @@ class Attachment {
     if (message.kind === "failed") throw toError(message);
   }
 
-  /** A reader that has gone does not end the container; its output is in the log. */
+  /**
+   * A reader that has gone does not end the container; its output is in the log. While a reader is slow, signals still
+   * pass: where poll(2) says that a pipe is writable, it takes PIPE_BUF bytes without waiting.
+   */
   private writeOutput(fd: number, bytes: Uint8Array): void {
-    if (!this.outputOpen) return;
-    try {
-      writeAll(fd, bytes);
-    } catch {
-      this.outputOpen = false;
+    for (let start = 0; start < bytes.length && !this.closedOutputs.has(fd); ) {
+      const [output, signal] = poll(
+        [
+          { fd, events: POLLOUT },
+          { fd: this.signals, events: POLLIN },
+        ],
+        -1,
+      ) as [number, number];
+      if (signal) this.passSignals();
+      if (!output) continue;
+      const chunk = bytes.subarray(start, start + pipeBufferBytes);
+      try {
+        writeAll(fd, chunk);
+        start += chunk.length;
+      } catch {
+        this.closedOutputs.add(fd);
+      }
     }
   }
 
@@ -128,6 +146,7 @@ class Attachment {
     if (length === undefined) return;
     if (length === 0) {
       this.inputOpen = false;
+      if (this.options.tty) this.result = { kind: "detached" }; // a terminal's end is its hang-up
       return this.send({ kind: "stdin-end" });
     }
     const { bytes, detached } = this.detach.push(this.buffer.subarray(0, length));
@@ -207,7 +226,8 @@ function toError(message: Extract<MonitorMessage, { kind: "failed" }>): PodError
   return Object.assign(new PodError(message.message, { hint: message.hint }), { exitCode: message.exitCode ?? 125 });
 }
 
-function monitorGone(): PodError {
+/** The socket has closed before the container's end was told. */
+export function monitorGone(): PodError {
   return new PodError("the container's monitor has ended, and the container with it");
 }
 

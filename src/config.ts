@@ -24,8 +24,6 @@ export const config = {
   home: env.HOME || "/",
   /** The store; it survives a reboot. */
   dataDir: dataDirectory(),
-  /** Sockets only; named after the user where XDG_RUNTIME_DIR is unset. */
-  runtimeDir: runtimeDirectory(),
   dockerConfigDir: env.DOCKER_CONFIG || `${env.HOME || ""}/.docker`,
   registryAuthFile: env.REGISTRY_AUTH_FILE,
   registriesConf: env.CONTAINERS_REGISTRIES_CONF,
@@ -49,7 +47,6 @@ export const config = {
   /** All that a stage needs of the environment: it never gets an image's or `-e`'s. */
   stageEnvironment: (): Record<string, string> => ({
     XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
-    XDG_RUNTIME_DIR: config.runtimeDir.slice(0, -"/pod".length),
     HOME: env.HOME || "/",
     PATH: config.path,
     ...singleThreadSettings,
@@ -64,9 +61,4 @@ function isCompiled(): boolean {
 function dataDirectory(): string {
   if (env.XDG_DATA_HOME?.startsWith("/")) return `${env.XDG_DATA_HOME}/pod`;
   return isHostRoot ? "/var/lib/pod" : `${env.HOME || ""}/.local/share/pod`;
-}
-
-function runtimeDirectory(): string {
-  if (env.XDG_RUNTIME_DIR?.startsWith("/")) return `${env.XDG_RUNTIME_DIR}/pod`;
-  return isHostRoot ? "/run/pod" : `/tmp/pod-run-${uid}/pod`;
 }

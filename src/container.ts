@@ -1,11 +1,11 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { attach, awaitMessage, failureToError } from "./attach.ts";
+import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { ConflictError, PodError } from "./errors.ts";
+import { ConflictError, hasCode, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
@@ -16,9 +16,9 @@ import { endedBySignals, releaseSignals } from "./signals.ts";
 import {
   type Container,
   type ContainerRecord,
-  containerDir,
   deleteContainer,
   findContainer,
+  identify,
   putContainer,
   readContainer,
 } from "./storage/containers.ts";
@@ -37,8 +37,11 @@ export interface RunAttachment {
   onCreated?: (id: string) => void;
 }
 
-/** Makes a container of an image: its record and its files; nothing runs yet. */
-export async function create(options: CreateOptions, progress: PullProgress): Promise<Container> {
+/**
+ * Makes a container of an image: its record and its files; nothing runs yet. `monitorPid` is the monitor that will run
+ * it: should that be killed first, a `--rm` container still goes.
+ */
+export async function create(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
   const image = await ensureImage(options.image, options, progress);
   const lease = holdLease([image.id, image.digest]); // until the record names the image
   try {
@@ -46,7 +49,8 @@ export async function create(options: CreateOptions, progress: PullProgress): Pr
     const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
     const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
     for (const { source } of record.binds) makeBindSource(source, progress);
-    putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"]);
+    const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
+    putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor);
     return readContainer(id)!;
   } finally {
     lease.release();
@@ -113,9 +117,10 @@ export async function run(
   if (options.tty && options.interactive && !attachment.detach && !getTerminalAttributes(0)) {
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
-  const { record } = await endedBySignals(create(options, progress));
+  const monitor = takeMonitor();
+  const { record } = await endedBySignals(create(options, progress, monitor.pid));
   attachment.onCreated?.(record.id);
-  const exitCode = launch(takeMonitor(), record, attachment);
+  const exitCode = launch(monitor, record, attachment);
   return { id: record.id, exitCode };
 }
 
@@ -130,7 +135,11 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
     attach: !attachment.detach,
     windowSize,
   } as const;
-  writeAll(monitor.fd, encodeControl(message));
+  try {
+    writeAll(monitor.fd, encodeControl(message));
+  } catch (error) {
+    throw hasCode(error, "EPIPE") ? monitorGone() : error;
+  }
   if (attachment.detach) {
     const answer = awaitMessage(monitor.fd, new FrameReader());
     if (answer.kind === "failed") throw failureToError(answer);
@@ -143,8 +152,11 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
 export function remove(text: string, options: { force: boolean }): void {
+  const { id } = findContainer(text).record;
   repairContainers();
-  const { record, state } = findContainer(text);
+  const container = readContainer(id);
+  if (!container) return; // it was a --rm container whose monitor had been killed
+  const { record, state } = container;
   if (state.status === "running") {
     if (!options.force) {
       throw new ConflictError(
@@ -154,5 +166,5 @@ export function remove(text: string, options: { force: boolean }): void {
     if (state.init) killProcess(state.init);
     if (state.monitor) waitForEnd(state.monitor);
   }
-  if (existsSync(containerDir(record.id))) deleteContainer(record); // with --rm its monitor has done so
+  deleteContainer(record)(); // with --rm its monitor may have done so
 }

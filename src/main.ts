@@ -6,7 +6,7 @@ const [, , name, ...args] = process.argv;
 
 switch (name) {
   case "__monitor":
-    (await import("./monitor.ts")).runMonitor();
+    await runMonitor();
     break;
   case "__start":
     (await import("./ns/launch.ts")).runStart();
@@ -20,11 +20,18 @@ switch (name) {
   case "__probe":
     (await import("./ns/mountrootfs.ts")).runProbe(args[0]!);
     break;
-  default: {
-    const argv = process.argv.slice(2);
-    const early = prepare(argv);
-    process.exitCode = await (await import("./cli.ts")).runCli(argv, early);
-  }
+  default:
+    process.exitCode = await runCommand(process.argv.slice(2));
+}
+
+async function runMonitor(): Promise<void> {
+  const prepared = (await import("./ns/prestart.ts")).prepare();
+  (await import("./monitor.ts")).runMonitor(prepared);
+}
+
+async function runCommand(argv: string[]): Promise<number> {
+  const early = prepare(argv);
+  return await (await import("./cli.ts")).runCli(argv, early);
 }
 
 /** Before the command line is loaded, for that may start threads; a failure is told in the command's name, later. */

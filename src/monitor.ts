@@ -6,27 +6,21 @@
 
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { formatError, hintOf, PodError } from "./errors.ts";
+import { formatError, hintOf } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { O_RDONLY, POLLIN } from "./ns/constants.ts";
+import { expectStart, nestUserNamespace, receiveFromInit, stageError, tell } from "./ns/handshake.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
-import type { StartReport, StartRequest } from "./ns/launch.ts";
+import type { StartRequest } from "./ns/launch.ts";
 import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
-import { channelFd, receive, type StageFailure, send, spawnStage } from "./ns/stage.ts";
-import { growPipe, pipe, poll, socketPair } from "./ns/sys/descriptor.ts";
+import type { Prepared, PreparedStart } from "./ns/prestart.ts";
+import { channelFd, receive } from "./ns/stage.ts";
+import { poll } from "./ns/sys/descriptor.ts";
 import { close, open, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import {
-  exitNow,
-  getRlimit,
-  pidfdOpen,
-  pidfdSendSignal,
-  setChildSubreaper,
-  setSid,
-  waitPid,
-} from "./ns/sys/process.ts";
-import { enterUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
+import { mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
@@ -46,24 +40,23 @@ import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
 /** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
-export function runMonitor(): never {
-  setSid();
-  setChildSubreaper(); // init becomes ours when the start stage ends
+export function runMonitor(prepared: Prepared): never {
   const client = new Client(channelFd);
-  const prepared = prepareStart();
-  const entered = enter(client);
+  const entered = enter(client, prepared);
   const launch = waitForLaunch(client);
-  if (launch) live(launch, client, prepared, entered); // else the command found nothing to run; the start stage sees its channel close
+  if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run; the start stage sees its channel close
   unregisterHolder();
   exitNow(0);
 }
 
 /** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
-function enter(client: Client): { failure?: unknown } {
+function enter(client: Client, prepared: Prepared): { failure?: unknown } {
   try {
-    const { note } = enterUserNamespace();
+    const { note } = prepared.enter();
     if (note) client.send({ kind: "note", text: note });
     registerHolder();
+    unshareMounts();
+    nestUserNamespace(prepared.start);
     return {};
   } catch (failure) {
     return { failure };
@@ -84,24 +77,6 @@ function live(launch: Launch, client: Client, prepared: PreparedStart, entered: 
   client.drain();
   client.drop();
   if (!entered.failure) repairContainers();
-}
-
-/** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
-interface PreparedStart {
-  pid: number;
-  channel: number;
-  stdin: number;
-  stdout: number;
-  stderr: number;
-}
-
-function prepareStart(): PreparedStart {
-  const [channel, remote] = socketPair("packets");
-  const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
-  for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
-  const pid = spawnStage("__start", remote, { stdio: [stdin.readFd, stdout.writeFd, stderr.writeFd] });
-  for (const fd of [remote, stdin.readFd, stdout.writeFd, stderr.writeFd]) close(fd);
-  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
 }
 
 type Launch = Extract<ClientMessage, { kind: "launch" }>;
@@ -140,28 +115,25 @@ class Life {
   start(prepared: PreparedStart, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
-    unshareMounts();
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.state = { status: "created", monitor: identify(process.pid) };
 
     const { channel } = prepared;
-    send(channel, { monitorPid: process.pid, newNetwork: record.network.mode !== "host" } satisfies StartRequest);
-    this.expectStart(channel, "map-ids");
-    writeNestedMaps(prepared.pid);
-    send(channel, {});
-    this.expectStart(channel, "namespaces");
+    tell("start", channel, { newNetwork: record.network.mode !== "host" } satisfies StartRequest);
+    expectStart(prepared, "namespaces");
     if (program) this.startNetwork(program, prepared.pid);
-    this.initPid = (this.expectStart(channel, "init") as { pid: number }).pid;
+    this.initPid = (expectStart(prepared, "init") as { pid: number }).pid;
     this.initPidfd = pidfdOpen(this.initPid);
     const spec = this.writeSpec();
     const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
-    send(channel, request);
+    tell("init", channel, request);
     waitPid(prepared.pid, true); // now init is our child
+    close(prepared.pidfd);
 
     const streams: ContainerStreams = this.openStreams(prepared);
     for (;;) {
-      const report = this.receiveFromInit(channel);
+      const report = receiveFromInit(channel);
       if (report.message.kind === "terminal") {
         const master = report.fds[0]!;
         streams.terminal = master;
@@ -170,7 +142,7 @@ class Life {
       } else break;
     }
     this.slirp?.waitReady();
-    send(channel, {});
+    tell("init", channel, {});
     const last = receive<InitReport>(channel); // the channel closes when the program has taken init's place
     if (last?.message.kind === "failed") throw stageError(last.message.failure);
     close(channel);
@@ -200,9 +172,10 @@ class Life {
   end(): void {
     const { record } = this.container;
     this.cleanUp();
-    if (record.autoRemove) deleteContainer(record);
-    else putState(record.id, this.state);
+    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    if (!record.autoRemove) putState(record.id, this.state);
     this.client.send({ kind: "exited", exitCode: this.state.exitCode! });
+    deleteFiles?.();
   }
 
   /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
@@ -214,7 +187,7 @@ class Life {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125;
-    if (record.autoRemove) deleteContainer(record);
+    if (record.autoRemove) deleteContainer(record)();
     else putState(record.id, { status: "created", exitCode, error: formatError(error) });
     this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
   }
@@ -229,20 +202,7 @@ class Life {
     return spec;
   }
 
-  private expectStart(channel: number, kind: StartReport["kind"]): StartReport {
-    const report = receive<StartReport>(channel)?.message;
-    if (report?.kind === "failed") throw stageError(report.failure);
-    if (report?.kind !== kind) throw new PodError("the start stage ended before its work was done");
-    return report;
-  }
-
-  private receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
-    const report = receive<InitReport>(channel);
-    if (!report) throw new PodError("the init stage ended before its work was done");
-    if (report.message.kind === "failed") throw stageError(report.message.failure);
-    return report;
-  }
-
+  /** The end of the stage is watched too: once it has started init, its channel stays open without it. */
   private openStreams(prepared: PreparedStart): ContainerStreams {
     const { openStdin, tty } = this.container.record.process;
     if (tty) return { outputs: [] };
@@ -342,18 +302,4 @@ function takeRootAttributes(record: ContainerRecord): void {
   const upper = join(containerDir(record.id), "upper");
   chownSync(upper, uid, gid);
   chmodSync(upper, mode & 0o7777);
-}
-
-/** The container's user namespace maps the user's one to one: its root has the same files, and no power outside. */
-function writeNestedMaps(pid: number): void {
-  for (const kind of ["gid", "uid"] as const) {
-    // A line each: the kernel wants a range to lie within one of the parent's.
-    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
-    writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
-  }
-}
-
-function stageError({ step, message, hint, exitCode }: StageFailure): PodError {
-  if (exitCode !== undefined) return Object.assign(new PodError(message, { hint }), { exitCode });
-  return new PodError(`${step}: ${message}`, { hint });
 }

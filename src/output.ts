@@ -1,7 +1,6 @@
 /** What commands print: data on stdout, notes on stderr. Loaded after the user's namespace was entered. */
 
 import { writeSync } from "node:fs";
-import { isatty } from "node:tty";
 import { createConsola } from "consola/core";
 import { getColor } from "consola/utils";
 import { config } from "./config.ts";
@@ -9,6 +8,7 @@ import { hasCode } from "./errors.ts";
 import { compileTemplate } from "./format/evaluate.ts";
 import { headingFunctions } from "./format/functions.ts";
 import { alignTabs } from "./format/table.ts";
+import { getTerminalAttributes } from "./ns/sys/terminal.ts"; // node:tty costs two milliseconds to load
 
 export type Stream = "stdout" | "stderr";
 const fdOf = { stdout: 1, stderr: 2 };
@@ -33,7 +33,7 @@ export function write(stream: Stream, data: string | Uint8Array): void {
 
 /** Whether cursor movement makes sense there. */
 export function isTerminal(stream: Stream): boolean {
-  return isatty(fdOf[stream]) && config.term !== "dumb";
+  return getTerminalAttributes(fdOf[stream]) !== undefined && config.term !== "dumb";
 }
 
 /** Bold or coloured where the stream is a terminal and NO_COLOR is unset. */

@@ -1,23 +1,47 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
+import { hasCode } from "./errors.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
-import { deleteContainer, isAlive, listContainers, type ProcessIdentity, putState } from "./storage/containers.ts";
+import {
+  deleteContainer,
+  isAlive,
+  listContainers,
+  type ProcessIdentity,
+  putState,
+  readContainer,
+  sweepNames,
+} from "./storage/containers.ts";
+import { sweepTemporary } from "./storage/files.ts";
 
 /**
  * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
- * container goes. Commands that change something call it first, and monitors at their end; in the user's namespace.
+ * container goes; and what killed processes were making or deleting is swept. Commands that change something call it
+ * first, and monitors at their end; in the user's namespace. Several may do so at once.
  */
 export function repairContainers(): void {
   for (const { record, state } of listContainers()) {
-    const monitorAlive = state.monitor !== undefined && isAlive(state.monitor);
-    if (monitorAlive || !state.monitor) continue;
+    if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
-    if (record.autoRemove) deleteContainer(record);
-    else putState(record.id, { ...state, monitor: undefined, init: undefined });
+    if (record.autoRemove) deleteContainer(record)();
+    else recordEnd(record.id);
+  }
+  sweepNames();
+  sweepTemporary();
+}
+
+function recordEnd(id: string): void {
+  try {
+    const container = readContainer(id);
+    if (!container) return; // removed meanwhile
+    const { state } = container;
+    const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
+    putState(id, { ...state, finished, monitor: undefined, init: undefined });
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
   }
 }
 

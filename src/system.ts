@@ -32,7 +32,6 @@ export function systemInfo() {
     NCPU: availableParallelism(),
     MemTotal: totalmem(),
     DockerRootDir: paths.root,
-    RuntimeDir: config.runtimeDir,
     Name: readFileSync("/proc/sys/kernel/hostname", "utf8").trim(),
     ServerVersion: build.version,
     Rootless: !config.isHostRoot,

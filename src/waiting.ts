@@ -4,17 +4,18 @@ import { spawnStage } from "./ns/stage.ts";
 import { socketPair } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 
-/** The command's end of the monitor's socket. When it closes without a word, the monitor ends. */
 export interface WaitingMonitor {
+  pid: number;
+  /** The command's end of the monitor's socket. When it closes without a word, the monitor ends. */
   fd: number;
 }
 
 /** Its program start, and that of the stage after it, overlap with the search for the image. */
 export function startMonitor(): WaitingMonitor {
   const [fd, remote] = socketPair("stream");
-  spawnStage("__monitor", remote);
+  const pid = spawnStage("__monitor", remote);
   close(remote);
-  return { fd };
+  return { pid, fd };
 }
 
 let early: WaitingMonitor | undefined;

@@ -44,10 +44,13 @@ export function peakBytes({ run, prepare }: { run: string[]; prepare?: () => voi
 
 /** Starts `count` of the command at once; fails unless all succeed. */
 export async function atOnce(count: number, command: string[]): Promise<void> {
-  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited;
-  const codes = await Promise.all(Array.from({ length: count }, start));
-  const bad = codes.filter((code) => code !== 0).length;
-  if (bad > 0) throw new Error(`${command.join(" ")}: ${bad} of ${count} failed`);
+  const start = async () => {
+    const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const text = await new Response(child.stderr).text();
+    return (await child.exited) === 0 ? [] : [text];
+  };
+  const bad = (await Promise.all(Array.from({ length: count }, start))).flat();
+  if (bad.length > 0) throw new Error(`${command.join(" ")}: ${bad.length} of ${count} failed\n${bad.join("")}`);
 }
 
 export function median(values: number[]): number {

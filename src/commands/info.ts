@@ -46,7 +46,6 @@ function toText(info: Info): string {
     ` Total Memory: ${formatBinarySize(info.MemTotal)}`,
     ` Name: ${info.Name}`,
     ` Root Dir: ${info.DockerRootDir}`,
-    ` Runtime Dir: ${info.RuntimeDir}`,
   ].join("\n");
 }
 

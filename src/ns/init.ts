@@ -16,6 +16,7 @@ import {
   O_PATH,
   O_RDONLY,
   O_RDWR,
+  POLLHUP,
   RESOLVE_IN_ROOT,
   S_IFIFO,
   S_IFMT,
@@ -23,6 +24,7 @@ import {
 import { runReaper } from "./reaper.ts";
 import { enterRootfs } from "./rootfs.ts";
 import { channelFd, receive, type StageFailure, send } from "./stage.ts";
+import { poll } from "./sys/descriptor.ts";
 import { close, duplicate, fchown, open, openAt2, statAt } from "./sys/file.ts";
 import { mount, setDomainname, setHostname, unlessErrno, unshare } from "./sys/namespace.ts";
 import {
@@ -140,6 +142,7 @@ function initialise(request: InitRequest, at: (step: string) => void): never {
   if (spec.process.noNewPrivileges) setNoNewPrivs();
 
   setParentDeathSignal(9); // after setuid, which clears it, and after the start stage ended: now the parent is the monitor
+  if (isClosed(channelFd)) exitNow(1); // it was killed before that
   closeOnExecFrom(3);
 
   at("exec");
@@ -192,6 +195,10 @@ function openTerminal(user: ResolvedUser, size: WindowSize | undefined): void {
 function giveStream(fd: number, user: ResolvedUser): void {
   if ((statAt(fd, "").mode & S_IFMT) !== S_IFIFO) return; // /dev/null is everybody's
   unlessErrno(["EPERM", "EINVAL"], () => fchown(fd, user.uid, user.gid));
+}
+
+function isClosed(fd: number): boolean {
+  return (poll([{ fd, events: 0 }], 0)[0]! & POLLHUP) !== 0;
 }
 
 /** Made where it is missing, as Docker does; and it must lie inside: getcwd would show `(unreachable)` (CVE-2024-21626). */

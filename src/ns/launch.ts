@@ -5,6 +5,7 @@
 
 import { SyscallError } from "../errors.ts";
 import {
+  AT_FDCWD,
   CLONE_FS,
   CLONE_NEWIPC,
   CLONE_NEWNET,
@@ -27,24 +28,28 @@ import { mount, openTree, setMountAttributes, setns, unshare } from "./sys/names
 import { exitNow } from "./sys/process.ts";
 import { becomeRoot, joinUserNamespace } from "./userns.ts";
 
-/** Monitor → start: go. */
-export interface StartRequest {
+/** Monitor → start, first: its own process, whose user and mount namespace are to be joined. */
+export interface JoinRequest {
   monitorPid: number;
+}
+
+/** Monitor → start, when the ids are mapped, the root file system is mounted, and it is known what will run. */
+export interface StartRequest {
   /** Which namespaces are new; the others stay the host's. */
   newNetwork: boolean;
 }
 
 /** Start → monitor, in this order. */
 export type StartReport =
-  | { kind: "map-ids" } // in the nested user namespace, without maps; the monitor writes them and answers {}
+  | { kind: "map-ids" } // in the nested user namespace, without maps; the monitor writes them
   | { kind: "namespaces" } // all made: /proc/PID/ns names them
   | { kind: "init"; pid: number }
   | { kind: "failed"; failure: StageFailure };
 
 /** Runs the stage. Standard streams are the container's own; descriptor 3 is the channel, which init inherits. */
 export function runStart(): never {
-  const request = receive<StartRequest>(channelFd)?.message;
-  if (!request) exitNow(0); // the command found nothing to run
+  const request = receive<JoinRequest>(channelFd)?.message;
+  if (!request) exitNow(0); // the monitor could not enter the user's namespace
   let step = "start";
   const at = (name: string) => {
     step = name;
@@ -61,18 +66,19 @@ export function runStart(): never {
   exitNow(0);
 }
 
-function start(request: StartRequest, at: (step: string) => void): void {
+function start({ monitorPid }: JoinRequest, at: (step: string) => void): void {
   at("join the user's namespace");
-  joinUserNamespace(request.monitorPid);
+  joinUserNamespace(monitorPid);
   unshare(CLONE_FS, "file system attributes"); // else setns into a mount namespace is EINVAL
-  const mountNamespace = open(`/proc/${request.monitorPid}/ns/mnt`, O_RDONLY);
-  setns(mountNamespace, CLONE_NEWNS, "the monitor's mount namespace"); // where the root file system is mounted
+  const mountNamespace = open(`/proc/${monitorPid}/ns/mnt`, O_RDONLY);
+  setns(mountNamespace, CLONE_NEWNS, "the monitor's mount namespace"); // where the root file system will be mounted
   close(mountNamespace);
 
   at("make the container's user namespace");
   unshare(CLONE_NEWUSER, "new user namespace");
   report({ kind: "map-ids" });
-  if (!receive(channelFd)) exitNow(0);
+  const request = receive<StartRequest>(channelFd)?.message;
+  if (!request) exitNow(0); // the command found nothing to run
   becomeRoot();
 
   at("make the container's namespaces");
@@ -91,7 +97,8 @@ function start(request: StartRequest, at: (step: string) => void): void {
  * whoever owns the file (CVE-2019-5736).
  */
 function readOnlySelf(): string {
-  const fd = openTree(-1, process.execPath, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  // By its path: /proc/self/exe leads to the mount namespace that it was started in, whose mounts can't be cloned here.
+  const fd = openTree(AT_FDCWD, process.execPath, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   const set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   setMountAttributes(fd, { set }, process.execPath);
   return `/proc/self/fd/${fd}`;

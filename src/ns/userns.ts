@@ -33,27 +33,40 @@ const holdersDir = `${config.dataDir}/run`;
  * Throws SyscallError or PodError with a hint where the host forbids it. `note` is for the user, once.
  */
 export function enterUserNamespace(): { note?: string } {
-  if (inside) return {};
-  const result = enter();
-  inside = true;
-  return result;
+  return beginUserNamespace()();
 }
 
 let inside = false;
 
-function enter(): { note?: string } {
-  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir, config.runtimeDir]) makeDirectory(dir);
-  if (joinLiveHolder()) return {};
+/**
+ * The first half: the namespace is there, and a new one's ids are being mapped by other programs meanwhile. The
+ * function that comes back is the second half; the engine may start threads between the two.
+ */
+export function beginUserNamespace(): () => { note?: string } {
+  if (inside) return () => ({});
+  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
+  inside = joinLiveHolder();
+  if (inside) return () => ({});
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
+  let finish: (() => { note?: string }) | undefined;
   try {
-    if (joinLiveHolder()) return {};
-    const result = createUserNamespace();
-    registerHolder();
-    return result;
+    inside = joinLiveHolder();
+    if (!inside) finish = createUserNamespace();
   } finally {
-    close(lockFd);
+    if (!finish) close(lockFd);
   }
+  return () => {
+    if (!finish) return {};
+    try {
+      const result = finish();
+      registerHolder();
+      inside = true;
+      return result;
+    } finally {
+      close(lockFd);
+    }
+  };
 }
 
 /** Joins the user namespace of process `pid` and becomes its root. */
@@ -139,7 +152,7 @@ function makeDirectory(dir: string): void {
     if (!hasCode(error, "ENOENT") || !parent) {
       throw new PodError("make pod's data directory", {
         cause: error,
-        hint: "set XDG_DATA_HOME and XDG_RUNTIME_DIR to folders that you can write",
+        hint: "set XDG_DATA_HOME to a folder that you can write",
       });
     }
     makeDirectory(parent);
@@ -149,7 +162,8 @@ function makeDirectory(dir: string): void {
   if (config.isHostRoot && dir.startsWith(config.dataDir)) chownAt(AT_FDCWD, dir, rootRange.start, rootRange.start);
 }
 
-function createUserNamespace(): { note?: string } {
+/** The function that comes back waits for the maps. */
+function createUserNamespace(): () => { note?: string } {
   const maps = readIdMaps(
     config.isHostRoot ? 0 : config.uid,
     config.gid,
@@ -162,18 +176,19 @@ function createUserNamespace(): { note?: string } {
     if (hasCode(error, "EINVAL")) restartSingleThreaded(error);
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   }
-  let note: string | undefined;
-  if (helper) helper.writeMaps();
-  else note = writeSingleIdMaps(maps);
-  becomeRoot();
-  return { note };
+  helper?.start();
+  return () => {
+    const note = helper ? helper.wait() : writeSingleIdMaps(maps);
+    becomeRoot();
+    return { note };
+  };
 }
 
 /**
  * A child that stays outside and writes this process's maps, by newuidmap(1), or as real root directly. It is started
  * before unshare(2), since setuid programs get no privilege inside.
  */
-function startMapHelper(maps: IdMaps): { writeMaps(): void } {
+function startMapHelper(maps: IdMaps): { start(): void; wait(): undefined } {
   const [go, answer] = [pipe(), pipe()];
   const argv = [String(process.pid), ...toMapArguments(maps.uid), "--", ...toMapArguments(maps.gid)];
   const child = Bun.spawn(["/bin/sh", "-c", config.isHostRoot ? rootMapScript : userMapScript, "sh", ...argv], {
@@ -183,9 +198,11 @@ function startMapHelper(maps: IdMaps): { writeMaps(): void } {
   close(go.readFd);
   close(answer.writeFd);
   return {
-    writeMaps() {
+    start() {
       writeAll(go.writeFd, Buffer.from("\n"));
       close(go.writeFd);
+    },
+    wait() {
       const text = readToEnd(answer.readFd).trim();
       close(answer.readFd);
       waitPid(child.pid, true);

@@ -98,26 +98,48 @@ export function containerDir(id: string): string {
 }
 
 /**
- * Records a new container: its folder appears whole, its name is taken in the same moment. Throws ConflictError with
- * Docker's text where somebody has the name.
+ * Records a new container: its folder appears whole, its name is taken in the same moment. `monitor` is the process
+ * that will run it. Throws ConflictError with Docker's text where somebody has the name.
  */
-export function putContainer(record: ContainerRecord, files: Record<string, string>, folders: string[]): void {
+export function putContainer(
+  record: ContainerRecord,
+  files: Record<string, string>,
+  folders: string[],
+  monitor?: ProcessIdentity,
+): void {
   const temporary = makeTemporaryDir();
+  try {
+    fillContainer(temporary, record, files, folders, { status: "created", monitor });
+    withLock("names", () => takeName(temporary, record));
+  } catch (error) {
+    removeTree(temporary);
+    throw error;
+  }
+}
+
+function fillContainer(
+  temporary: string,
+  record: ContainerRecord,
+  files: Record<string, string>,
+  folders: string[],
+  state: ContainerState,
+): void {
   for (const folder of folders) mkdirSync(join(temporary, folder), { mode: 0o755 });
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(temporary, name), text);
     chmodSync(join(temporary, name), 0o644); // every user of the container reads them, whatever the caller's umask
   }
   writeFileSync(join(temporary, "container.json"), JSON.stringify(record, null, 2));
-  writeFileSync(join(temporary, "state.json"), JSON.stringify({ status: "created" } satisfies ContainerState));
-  withLock("names", () => {
-    const link = join(paths.names, record.name);
-    const owner = readName(record.name);
-    if (owner !== undefined && existsSync(containerDir(owner))) throw nameConflict(record.name, owner);
-    rmSync(link, { force: true }); // its container is gone: whoever took the name ended before recording it
-    symlinkSync(record.id, link);
-    renameSync(temporary, containerDir(record.id));
-  });
+  writeFileSync(join(temporary, "state.json"), JSON.stringify(state));
+}
+
+function takeName(temporary: string, record: ContainerRecord): void {
+  const link = join(paths.names, record.name);
+  const owner = readName(record.name);
+  if (owner !== undefined && existsSync(containerDir(owner))) throw nameConflict(record.name, owner);
+  rmSync(link, { force: true }); // its container is gone: whoever took the name ended before recording it
+  symlinkSync(record.id, link);
+  renameSync(temporary, containerDir(record.id));
 }
 
 function nameConflict(name: string, owner: string): ConflictError {
@@ -174,9 +196,13 @@ export function readContainer(id: string): Container | undefined {
   return record && state ? { record, state: trueState(state) } : undefined;
 }
 
-/** A container runs as long as its monitor does; one whose monitor was killed has ended, and its exit code is unknown. */
+/**
+ * A container runs as long as its monitor does: its first process dies with it, unless it has gained privileges by a
+ * setuid program (PR_SET_PDEATHSIG), and then repairContainers ends it. What it would have exited with is unknown.
+ */
 function trueState(state: ContainerState): ContainerState {
-  if (state.status !== "running" || (state.monitor && isAlive(state.monitor))) return state;
+  if (state.status !== "running") return state;
+  if ([state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
   return {
     ...state,
     status: "exited",
@@ -195,12 +221,27 @@ export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: startTimeOf(pid) ?? 0, bootId: bootId() };
 }
 
-/** Deletes all of a container, which disappears in one moment. The caller made sure that nothing runs. */
-export function deleteContainer(record: ContainerRecord): void {
+/**
+/**
+ * Deletes a container: it disappears in one moment, with its name; what another process has deleted already is no
+ * error. The function that comes back deletes its files; a later command does that, should this process end first. The
+ * caller made sure that nothing runs.
+ */
+export function deleteContainer(record: ContainerRecord): () => void {
   const trash = makeTemporaryDir();
-  renameSync(containerDir(record.id), join(trash, record.id));
-  removeTree(trash);
   withLock("names", () => {
+    if (existsSync(containerDir(record.id))) renameSync(containerDir(record.id), join(trash, record.id));
     if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
+  });
+  return () => removeTree(trash);
+}
+
+/** Removes names whose container is not there: of processes that were killed between the two. */
+export function sweepNames(): void {
+  if (readdirSync(paths.names).length <= readdirSync(paths.containers).length) return;
+  withLock("names", () => {
+    for (const name of readdirSync(paths.names)) {
+      if (!existsSync(containerDir(readName(name)!))) rmSync(join(paths.names, name), { force: true });
+    }
   });
 }

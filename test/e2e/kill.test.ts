@@ -1,0 +1,141 @@
+/**
+ * SIGKILL of any process of a run at a random moment. Afterwards what the next commands say is true, `rm -f` works, and
+ * nothing of the container is left. POD_TEST_SEED repeats a run; the seed is in the test's name.
+ */
+
+import { expect, test } from "bun:test";
+import { Family, isRunning, type Role } from "./family.ts";
+import { type Host, onBothDrivers } from "./harness.ts";
+import { exitCode } from "./terminal.ts";
+
+const seed = Number(process.env.POD_TEST_SEED || Math.floor(Math.random() * 2 ** 32));
+const roundsPerDriver = 27;
+const modes = [["--rm"], ["-d"], [], ["-d", "--rm"]];
+
+onBothDrivers("SIGKILL", (host) => {
+  const next = randomNumbers(seed);
+  const victims: Role[] = ["pod", "monitor", "start", "init", "slirp4netns"];
+  if (host.env.STORAGE_DRIVER === "fuse-overlayfs") victims.push("fuse-overlayfs");
+
+  test(`${roundsPerDriver} times at random moments, seed ${seed}`, async () => {
+    await host.must("run", "--rm", "--network", "none", "starter", "true");
+    const failures: Error[] = [];
+    for (let round = 0; round < roundsPerDriver; round++) {
+      const victim = victims[round % victims.length]!;
+      const mode = modes[Math.floor(round / victims.length) % modes.length]!;
+      const network = victim === "slirp4netns" || next() < 0.5 ? "slirp4netns" : "none";
+      const delayMs = Math.floor(next() ** 2 * 120);
+      await killOne(host, { name: `k${round}`, victim, mode, network, delayMs }).catch((error) => failures.push(error));
+    }
+    expect(failures.map(({ message, cause }) => `${message}: ${(cause as Error).message}`)).toEqual([]);
+  }, 120_000);
+});
+
+interface Round {
+  name: string;
+  victim: Role;
+  mode: string[];
+  network: string;
+  /** Between the victim's appearance and its end. */
+  delayMs: number;
+}
+
+async function killOne(host: Host, round: Round): Promise<void> {
+  const { name, victim, mode, network, delayMs } = round;
+  const words: string[] = [];
+  try {
+    const script = "echo begun; sleep 30; true";
+    const options = ["--name", name, "--network", network, ...mode];
+    const command = host.spawn("run", ...options, "starter", "sh", "-c", script);
+    const family = new Family(command.pid, "begun");
+    const output = Promise.all([command.stdout.text(), command.stderr.text()]);
+    const killed = await killWhenSeen(family, victim, delayMs, command);
+    words.push(`${victim} ${killed}`);
+    if (killed && (victim === "monitor" || victim === "init")) await ended(family, ["init", "monitor"]);
+    const detached = mode.includes("-d");
+    const goesOn = victim === "slirp4netns" || victim === "pod" || !killed;
+    if (detached || !goesOn || victim === "pod") {
+      await within(10, "end of the command", () => exitCode(command) !== undefined);
+      const [stdout, stderr] = await output;
+      words.push(`exit ${exitCode(command)}`, stdout, stderr);
+      if (exitCode(command) !== 0) expect(stderr + (victim === "pod" || victim === "init" ? "-" : "")).not.toBe("");
+    }
+    await checkWords(host, family, round, words);
+    await within(10, "end of all processes", () => family.living().length === 0);
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  } catch (error) {
+    throw new Error(`${JSON.stringify(round)}: ${words.join(" | ")}`, { cause: error });
+  }
+}
+
+/** False where the process never came or had ended. */
+async function killWhenSeen(family: Family, victim: Role, delayMs: number, command: Bun.Subprocess): Promise<boolean> {
+  const deadline = performance.now() + 5000;
+  let pid: number | undefined;
+  while (pid === undefined && performance.now() < deadline && !(command.exitCode !== null && victim === "start")) {
+    pid = family.look(victim);
+    if (pid === undefined) await Bun.sleep(1);
+  }
+  const until = performance.now() + delayMs;
+  while (performance.now() < until) {
+    family.look("init");
+    await Bun.sleep(1);
+  }
+  if (pid === undefined) return false;
+  try {
+    process.kill(pid, "SIGKILL");
+    return true;
+  } catch {
+    return false; // it ended by itself
+  }
+}
+
+async function ended(family: Family, roles: Role[]): Promise<void> {
+  await within(10, `end of ${roles}`, () => roles.some((role) => family.look(role) === undefined));
+}
+
+/** What `ps`, `inspect` and `logs` say is true, `rm -f` removes, and then nobody knows the container. */
+async function checkWords(host: Host, family: Family, { name, mode }: Round, words: string[]): Promise<void> {
+  await Bun.sleep(30);
+  const status = await host.must("ps", "-a", "--filter", `name=^${name}$`, "--format", "{{.Status}}");
+  words.push(status);
+  if (status.startsWith("Up")) {
+    const pid = Number(await host.must("inspect", "--format", "{{.State.Pid}}", name));
+    expect(isRunning(pid)).toBe(true);
+  } else if (status.startsWith("Exited")) {
+    expect(family.look("init")).toBeUndefined();
+  } else if (status !== "") {
+    expect(status).toBe("Created");
+  }
+  if (status !== "") {
+    const logs = await host.pod("logs", name);
+    if (logs.code !== 0) words.push(logs.stderr);
+    if (!mode.includes("--rm")) expect(logs).toMatchObject({ code: 0, stderr: "" });
+    expect(["", "begun\n"]).toContain(logs.stdout);
+  }
+  const removed = await host.pod("rm", "-f", name);
+  words.push(removed.stderr);
+  expect(removed.code).toBe(0);
+  expect(await host.must("ps", "-aq", "--filter", `name=^${name}$`)).toBe("");
+  const unknown = await host.pod("inspect", name);
+  expect(unknown).toMatchObject({ code: 1 });
+}
+
+async function within(seconds: number, what: string, isDone: () => boolean): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (!isDone()) {
+    if (performance.now() > deadline) throw new Error(`no ${what} after ${seconds} s`);
+    await Bun.sleep(5);
+  }
+}
+
+/** Mulberry32, by Tommy Ettinger: the same numbers for the same seed. */
+function randomNumbers(start: number): () => number {
+  let state = start;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
