@@ -16,10 +16,12 @@ export function chooseDriver(wanted: string | undefined): DriverName {
   return driver;
 }
 
+/** What the probe found. */
+export const driverFile = join(paths.root, "driver.json");
+
 /** Probed once a boot: the kernel or the file system below may be another one later. */
 export function probedDriver(): { driver: DriverName; reason: string } {
-  const file = join(paths.root, "driver.json");
-  const known = readJson<{ bootId: string; driver: DriverName; reason: string }>(file);
+  const known = readJson<{ bootId: string; driver: DriverName; reason: string }>(driverFile);
   if (known?.bootId === bootId()) return known;
   const dir = makeTemporaryDir();
   const error = probeOverlay(dir);
@@ -27,6 +29,6 @@ export function probedDriver(): { driver: DriverName; reason: string } {
   const result: { driver: DriverName; reason: string } = error
     ? { driver: "fuse-overlayfs", reason: `the kernel's overlay does not work here: ${error}` }
     : { driver: "overlay", reason: "the kernel's overlay works here" };
-  writeJson(file, { bootId: bootId(), ...result });
+  writeJson(driverFile, { bootId: bootId(), ...result });
   return result;
 }

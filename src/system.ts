@@ -4,7 +4,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { availableParallelism, release, totalmem } from "node:os";
 import { config } from "./config.ts";
 import { remove } from "./container.ts";
-import { chooseDriver, probedDriver } from "./driver.ts";
+import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
 import { listContainers } from "./storage/containers.ts";
 import { removeTree } from "./storage/files.ts";
 import { listImages } from "./storage/images.ts";
@@ -64,6 +64,6 @@ export async function reset(): Promise<void> {
   for (const { record } of listContainers()) await remove(record.id, { force: true });
   const { containers, names, layers, links, blobs, partials, temporary } = paths;
   for (const folder of [containers, names, layers, links, blobs, partials, temporary]) removeTree(folder);
-  rmSync(paths.index, { force: true });
+  for (const file of [paths.index, driverFile]) rmSync(file, { force: true });
   openStore();
 }

@@ -42,7 +42,8 @@ export default defineCommand({
 
 const tests: FilterTests<Image> = {
   before: (image, value) => created(image) < created(named(value)),
-  dangling: (image, value) => parseFlagFilter("dangling", value) === (image.references.length === 0),
+  dangling: (image, value) =>
+    parseFlagFilter("dangling", value) === image.references.every((reference) => reference.includes("@")),
   label: (image, value) => hasLabel(image.config.config?.Labels, value),
   reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
   since: (image, value) => created(image) > created(named(value)),

@@ -16,6 +16,7 @@ export function findCommand(args: string[], env: string[]): string {
   for (const dir of path.split(":")) {
     const candidate = `${dir || "."}/${name}`;
     const kind = probe(candidate);
+    if (kind === "unreachable") continue; // a folder that is closed to us holds nothing for us, as for a shell
     if (kind === "program") return candidate;
     if (kind === "denied") denied ??= candidate;
   }
@@ -31,13 +32,13 @@ function requireFile(path: string, name: string): string {
   return path;
 }
 
-function probe(path: string): "program" | "directory" | "denied" | "missing" {
+function probe(path: string): "program" | "directory" | "denied" | "unreachable" | "missing" {
   try {
     const { mode } = statSync(path);
     if ((mode & S_IFMT) === S_IFDIR) return "directory";
     return mode & 0o111 ? "program" : "denied";
   } catch (error) {
-    return hasCode(error, "EACCES") ? "denied" : "missing";
+    return hasCode(error, "EACCES") ? "unreachable" : "missing";
   }
 }
 

@@ -14,9 +14,9 @@ const forwarded = [1, 2, 3, 10, 12, 14, 15, 18, 20, 21, 22, 28];
 /** Runs the program and ends with its exit code, or 128 + signal. */
 export function runReaper(path: string, args: string[], env: string[]): never {
   const child = spawnProgram(path, args, env);
-  close(channelFd); // tells the monitor that the program runs
   setSignalMask("set", [SIGCHLD, ...forwarded]);
   const signals = signalFd([SIGCHLD, ...forwarded]);
+  close(channelFd); // tells the monitor that the program runs, so signals may come from now on
   reap(child); // one that ended before the mask was set
   for (;;) {
     poll([{ fd: signals, events: POLLIN }], -1);

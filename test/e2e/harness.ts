@@ -7,8 +7,6 @@ import { join, resolve } from "node:path";
 import { forceRemove, leftovers, processesNow } from "./leftovers.ts";
 import { exitCode, openSession, type Session } from "./terminal.ts";
 
-setDefaultTimeout(60_000);
-
 /** What is tested: POD_BINARY, else what scripts/build.ts made. */
 export const binary = resolve(process.env.POD_BINARY || join(import.meta.dir, "../../dist/pod"));
 
@@ -157,6 +155,7 @@ export async function newHost(options: { driver?: Driver } = {}): Promise<Host> 
 
 /** Runs a group of tests once for each storage driver, each with a host of its own. */
 export function onBothDrivers(name: string, tests: (host: Host, driver: Driver) => void): void {
+  setDefaultTimeout(60_000); // goes for the file that calls
   for (const driver of ["overlay", "fuse-overlayfs"] as const) {
     requires(driver).describe(`${name} on ${driver}`, () => {
       const host = new Host(driver);
