@@ -11,8 +11,8 @@ import {
 } from "./frames.ts";
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
 import { poll, readInto, readSignal, setNonBlocking, signalFd, writeAll, writeFrom } from "./ns/sys/descriptor.ts";
-import { setSignalMask } from "./ns/sys/process.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
+import { proxied, SIGWINCH } from "./signals.ts";
 
 export interface AttachOptions {
   tty: boolean;
@@ -24,15 +24,6 @@ export interface AttachOptions {
 }
 
 export type AttachResult = { kind: "exited"; exitCode: number } | { kind: "detached" };
-
-const SIGWINCH = 28;
-/** All that a person or a service manager sends; not CHLD, PIPE and URG, as in Docker, nor those of a fault. */
-const proxied = [1, 2, 3, 10, 12, 14, 15, 18, 21, 22];
-
-/** Blocks the signals that an attached client handles: from the first moment, none of them may end it half-way. */
-export function holdSignals(): void {
-  setSignalMask("block", [...proxied, SIGWINCH]);
-}
 
 /** Waits for the monitor's next message, which is not output. Throws where it has gone. */
 export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {

@@ -1,7 +1,7 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { attach, awaitMessage, failureToError, holdSignals, monitorGone } from "./attach.ts";
+import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
@@ -12,6 +12,7 @@ import { slirpAddresses } from "./net/slirp4netns.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
+import { endedBySignals, releaseSignals } from "./signals.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -117,7 +118,7 @@ export async function run(
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
   const monitor = takeMonitor();
-  const { record } = await create(options, progress, monitor.pid);
+  const { record } = await endedBySignals(create(options, progress, monitor.pid));
   attachment.onCreated?.(record.id);
   const exitCode = launch(monitor, record, attachment);
   return { id: record.id, exitCode };
@@ -125,7 +126,7 @@ export async function run(
 
 function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: RunAttachment): number {
   const { tty, openStdin } = record.process;
-  if (!attachment.detach) holdSignals();
+  if (attachment.detach) releaseSignals();
   const windowSize = tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
   const message = {
     kind: "launch",

@@ -7,6 +7,7 @@
 import { config } from "./config.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { enterUserNamespace } from "./ns/userns.ts";
+import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
 const groups = ["container", "image", "system"];
@@ -52,7 +53,10 @@ let prepared = false;
 export function prepareFor(name: string): void {
   if (prepared) return;
   prepared = true;
-  if (running.includes(name)) startMonitorEarly();
+  if (running.includes(name)) {
+    holdSignals();
+    startMonitorEarly();
+  }
   // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
   // an image; that may need another start of the program, and this is it.
   const always = changing.includes(name) || (config.isHostRoot && usesStore(name));

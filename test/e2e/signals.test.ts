@@ -1,0 +1,161 @@
+import { beforeAll, expect, test } from "bun:test";
+import { constants } from "node:os";
+import { onBothDrivers, quietRun } from "./harness.ts";
+import { exitCode } from "./terminal.ts";
+
+type Signal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGUSR1" | "SIGUSR2";
+
+onBothDrivers("signals and exit codes", (host) => {
+  beforeAll(async () => void (await host.must("pull", "--quiet", "starter")));
+
+  /** Runs a script that prints `ready`, then sends pod the signal. */
+  const signalled = async (signal: Signal, script: string, ...options: string[]) => {
+    const child = host.spawn(...quietRun, ...options, "starter", "sh", "-c", script);
+    const reader = child.stdout.getReader();
+    let stdout = "";
+    const read = async () => {
+      const { done, value } = await reader.read();
+      if (value) stdout += new TextDecoder().decode(value);
+      return !done;
+    };
+    while (!stdout.includes("ready\n") && (await read()));
+    child.kill(signal);
+    while (await read());
+    await child.exited;
+    return { code: exitCode(child), stdout: stdout.replace("ready\n", "") };
+  };
+
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const) {
+    const number = constants.signals[signal];
+    test(`${signal} reaches the program, which decides`, async () => {
+      const script = `trap 'echo got; exit 9' ${signal.slice(3)}; echo ready; while :; do sleep 0.05; done`;
+      expect(await signalled(signal, script)).toEqual({ code: 9, stdout: "got\n" });
+    });
+
+    test(`--init passes ${signal} to a program that does nothing about it: exit code ${128 + number}`, async () => {
+      expect((await signalled(signal, "echo ready; exec sleep 30", "--init")).code).toBe(128 + number);
+    });
+  }
+
+  test("a signal before the container runs is not lost", async () => {
+    const child = host.spawn(...quietRun, "--init", "starter", "sleep", "30");
+    await Bun.sleep(30);
+    child.kill("SIGTERM");
+    await child.exited;
+    expect(exitCode(child)).toBe(143);
+  });
+
+  test("--sig-proxy=false keeps signals from the program", async () => {
+    const script = "trap 'echo got' TERM; echo ready; sleep 0.1; sleep 0.6; exit 3";
+    expect(await signalled("SIGTERM", script, "--sig-proxy=false")).toEqual({ code: 3, stdout: "" });
+  });
+
+  test("a signal is passed on while nobody reads the output", async () => {
+    const child = host.spawn(...quietRun, "starter", "sh", "-c", "trap 'exit 6' TERM; yes & wait");
+    await Bun.sleep(1500); // by now every pipe is full
+    child.kill("SIGTERM");
+    const ended = await Promise.race([Bun.sleep(300).then(() => "stuck"), child.exited]);
+    expect(ended).toBe("stuck"); // its own last output has nowhere to go
+    void child.stdout.pipeTo(new WritableStream());
+    await child.exited;
+    expect(exitCode(child)).toBe(6);
+  });
+
+  test("SIGKILL of pod ends neither the container nor what is known of it", async () => {
+    const child = host.spawn(
+      "run",
+      "--name",
+      "orphan",
+      "--network",
+      "none",
+      "starter",
+      "sh",
+      "-c",
+      "sleep 0.5; exit 8",
+    );
+    for (let i = 0; i < 100 && !(await host.must("ps", "-q")); i++) await Bun.sleep(20);
+    child.kill("SIGKILL");
+    for (let i = 0; i < 100 && (await host.must("ps", "-q")); i++) await Bun.sleep(50);
+    expect(await host.must("ps", "-a", "--format", "{{.Names}} {{.Status}}")).toMatch(/^orphan Exited \(8\) /);
+    await host.must("rm", "orphan");
+  });
+
+  test("a program that a signal ended gives 128 and its number", async () => {
+    // A child's: the kernel keeps signals without a handler from PID 1 (pid_namespaces(7)), as in Docker.
+    for (const signal of ["TERM", "KILL", "SEGV", "ABRT"] as const) {
+      const script = `sh -c 'kill -${signal} $$'; exit $?`;
+      expect((await host.sh(script)).code).toBe(128 + constants.signals[`SIG${signal}`]);
+    }
+  });
+
+  for (const code of [0, 1, 2, 64, 126, 255]) {
+    test(`exit code ${code} is the program's own`, async () => {
+      expect((await host.sh(`exit ${code}`)).code).toBe(code);
+    });
+  }
+
+  for (const [name, command, code, text] of [
+    ["a name that is not in PATH", "nosuch", 127, 'exec: "nosuch": executable file not found in $PATH'],
+    [
+      "a path that is not there",
+      "/bin/nosuch",
+      127,
+      'exec: "/bin/nosuch": stat /bin/nosuch: no such file or directory',
+    ],
+    ["a file that is not executable", "/etc/passwd", 126, 'exec: "/etc/passwd": permission denied'],
+    ["a directory", "/etc", 126, 'exec: "/etc": '],
+  ] as const) {
+    test(`${name} gives ${code}`, async () => {
+      for (const options of [[], ["--init"], ["-d"]]) {
+        const result = await host.pod(...quietRun, ...options, "starter", command);
+        expect(result.code).toBe(code);
+        expect(result.stderr).toContain(text);
+      }
+    });
+  }
+
+  test("a script whose interpreter is missing gives 127, a file that is no program 126 with the architecture", async () => {
+    const make = (text: string) => `printf '${text}' > /mnt/f; chmod 755 /mnt/f`;
+    await host.shOutput(make("#!/no/such\\n"), "-v", "./programs:/mnt");
+    const script = await host.pod(...quietRun, "-v", "./programs:/mnt", "starter", "/mnt/f");
+    expect(script.code).toBe(127);
+    expect(script.stderr).toContain('exec: "/mnt/f": the interpreter it names does not exist');
+    await host.shOutput(make("\\177ELF no program"), "-v", "./programs:/mnt");
+    const garbage = await host.pod(...quietRun, "-v", "./programs:/mnt", "starter", "/mnt/f");
+    expect(garbage.code).toBe(126);
+    expect(garbage.stderr).toContain('exec: "/mnt/f": exec format error');
+    expect(garbage.stderr).toMatch(/hint: .*(amd64|arm64).*--platform/);
+  });
+
+  test("a container that could not start stays as created with its error, or goes with --rm", async () => {
+    const { code } = await host.pod("run", "--name", "broken", "--network", "none", "starter", "nosuch");
+    expect(code).toBe(127);
+    expect(await host.must("ps", "-a", "--format", "{{.Names}} {{.Status}}")).toBe("broken Created");
+    const state = JSON.parse(await host.must("inspect", "broken"))[0].State;
+    expect(state).toMatchObject({ Status: "created", ExitCode: 127 });
+    expect(state.Error).toContain("executable file not found");
+    await host.must("rm", "broken");
+    expect(await host.must("ps", "-aq")).toBe("");
+  });
+
+  test("--init reaps what the program leaves behind", async () => {
+    const script = "(sleep 0.1 &); sleep 0.4; ps -o stat | grep -c Z; true";
+    expect(await host.shOutput(script, "--init")).toBe("0");
+    expect(await host.shOutput("echo $$", "--init")).not.toBe("1");
+  });
+
+  test("with --init the program's exit code is the container's, and no signal is blocked or ignored in it", async () => {
+    expect((await host.sh("exit 17", "--init")).code).toBe(17);
+    expect((await host.sh("kill -9 $$", "--init")).code).toBe(137);
+    const masks = await host.shOutput("exec grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status", "--init");
+    expect(masks).toBe(["Blk", "Ign", "Cgt"].map((name) => `Sig${name}:\t0000000000000000`).join("\n"));
+  });
+
+  test("with --init PID 1 shows nothing of the host, and can't be read", async () => {
+    const script =
+      "ls -l /proc/1/exe /proc/1/cwd /proc/1/fd 2>&1 | grep -c -i denied; cat /proc/1/environ 2>/dev/null | wc -c";
+    const [denied, environment] = (await host.shOutput(script, "--init")).split("\n");
+    expect(Number(denied)).toBeGreaterThan(0);
+    expect(environment).toBe("0");
+  });
+});
