@@ -14,8 +14,8 @@ import {
 import { join } from "node:path";
 import { startRegistry, type TestRegistry } from "../registry.ts";
 import { file, folder, symlink } from "../storage/archive.ts";
-import { binary, onBothDrivers } from "./harness.ts";
 import { pushImage, shell } from "./crafted.ts";
+import { binary, onBothDrivers } from "./harness.ts";
 
 const run = ["run", "--rm", "--network", "none"];
 let registry: TestRegistry;
