@@ -113,7 +113,7 @@ export class Download {
       }
       this.report("Verifying Checksum", this.#available);
       isWhole = true;
-      partial.finish();
+      await partial.finish();
     } catch (error) {
       this.damaged = resumed && isWhole;
       throw error;

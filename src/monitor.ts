@@ -268,6 +268,7 @@ class Life {
 
   private noteError(error: string): void {
     this.state = { ...this.state, error };
+    this.client.send({ kind: "note", text: error });
     putState(this.container.record.id, this.state);
   }
 

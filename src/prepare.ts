@@ -12,7 +12,8 @@ import { startMonitorEarly } from "./waiting.ts";
 
 const groups = ["container", "image", "system"];
 const running = ["run", "container run"];
-const changing = [
+/** They change the store, or tell what holds inside. */
+const entering = [
   "pull",
   "rm",
   "rmi",
@@ -23,12 +24,13 @@ const changing = [
   "image rm",
   "image remove",
   "system reset",
+  "info",
+  "system info",
 ];
 const reading = [
   "ps",
   "images",
   "logs",
-  "info",
   "inspect",
   "container ls",
   "container list",
@@ -38,7 +40,6 @@ const reading = [
   "image ls",
   "image list",
   "image inspect",
-  "system info",
 ];
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */
@@ -59,7 +60,7 @@ export function prepareFor(name: string): void {
   }
   // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
   // an image; that may need another start of the program, and this is it.
-  const always = changing.includes(name) || (config.isHostRoot && usesStore(name));
+  const always = entering.includes(name) || (config.isHostRoot && usesStore(name));
   if (always || (running.includes(name) && config.singleThreadRetry)) enter();
 }
 
@@ -70,5 +71,5 @@ function enter(): void {
 
 /** Whether the command uses the store at all. */
 export function usesStore(name: string): boolean {
-  return [running, changing, reading].some((names) => names.includes(name));
+  return [running, entering, reading].some((names) => names.includes(name));
 }

@@ -28,7 +28,6 @@ export async function pull(text: string, options: { platform?: string; progress:
   const explicit = options.platform ?? config.defaultPlatform;
   const wanted = parsePlatform(explicit);
   openStore();
-  Bun.unsafe.setJITPolicy?.(1); // the program starts with a policy for short runs: scripts/build.ts
   progress({ kind: "start", reference, usedDefaultTag: reference.tag !== given.tag });
 
   const note = (words: string) => progress({ kind: "note", text: words });
@@ -160,13 +159,13 @@ async function keep(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
   const partial = await openPartialBlob({ ...descriptor, size: bytes.length });
   partial?.restart();
   partial?.write(bytes);
-  partial?.finish();
+  await partial?.finish();
 }
 
 /** The digest is a reference too, so that `alpine@sha256:…` finds what `alpine` brought; the index's digest, as Docker shows it. */
 function record(manifest: Descriptor, reference: Reference, topDigest: string): Image {
-  const image = putImage(manifest, digestReference(reference, topDigest));
-  return reference.digest ? image : putImage(manifest, formatReference(reference));
+  const names = [digestReference(reference, topDigest), ...(reference.digest ? [] : [formatReference(reference)])];
+  return putImage(manifest, ...names);
 }
 
 function digestReference({ domain, path }: Reference, digest: string): string {

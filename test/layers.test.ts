@@ -36,7 +36,7 @@ const order = [
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
   /^(image|container|monitor|system|unshare|prepare)\.ts$/,
-  /^(create|driver|runtimespec|streams|attach|waiting)\.ts$/,
+  /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,

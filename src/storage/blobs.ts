@@ -1,10 +1,10 @@
 /** Blobs by their digest, as an OCI image layout keeps them (image-spec image-layout.md), and downloads under way. */
 
-import { existsSync, mkdirSync, readFileSync, readSync, renameSync, rmSync } from "node:fs";
+import { existsSync, fsync as fsyncAside, mkdirSync, readFileSync, readSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
 import { O_CREAT, O_NOFOLLOW, O_RDWR } from "../ns/constants.ts";
-import { close, fsync, ftruncate, lock, open, statAt } from "../ns/sys/file.ts";
+import { close, ftruncate, lock, open, statAt } from "../ns/sys/file.ts";
 import type { Descriptor } from "../spec.ts";
 import { isStill, parseJson, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
@@ -60,7 +60,7 @@ export interface PartialBlob {
   /** Forgets what is on disk: for a server that can't resume. */
   restart(): void;
   /** Checks size and digest, syncs, puts it among the blobs. A mismatch is a PodError and leaves nothing. */
-  finish(): void;
+  finish(): Promise<void>;
   /** Keeps the bytes for a later process; does nothing after `finish`. */
   close(): void;
 }
@@ -125,11 +125,13 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       hasher = new Bun.CryptoHasher(algorithm);
       offset = 0;
     },
-    finish() {
+    async finish() {
       const found = `${algorithm}:${hasher.digest("hex")}`;
       if (offset !== descriptor.size) drop(`it has ${offset} bytes, not the ${descriptor.size} it should have`);
       if (found !== descriptor.digest) drop(`its bytes have the digest ${found}`, undefined, "try again");
-      fsync(fd);
+      await new Promise<void>((resolve, reject) => {
+        fsyncAside(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
+      });
       const target = blobPath(descriptor.digest);
       mkdirSync(dirname(target), { recursive: true, mode: 0o700 }); // sha512 is rare
       renameSync(path, target);

@@ -23,7 +23,8 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
     import("node:zlib"), // not at the top: it starts threads
     import("node:stream"),
   ]);
-  const options = { chunkSize: 1 << 18 };
+  // Chunks are objects, a few wait: the other thread goes on while this one extracts.
+  const options = { chunkSize: 1 << 18, readableObjectMode: true, readableHighWaterMark: 4 };
   const stream = kind === "gzip" ? createGunzip(options) : createZstdDecompress(options);
   pipeline(Readable.from(all, { objectMode: false }), stream, () => {}); // a failure of either ends `stream` with it
   try {

@@ -50,23 +50,24 @@ export function findImage(text: string): Image | undefined {
 }
 
 /**
- * Records an image whose blobs are there. With a reference it gets that name, and an older image loses it, which then
- * stays without. Other annotations of the descriptor are kept.
+ * Records an image whose blobs are there. It gets these names, and an older image that has one of them loses it, which
+ * then perhaps stays without any. Other annotations of the descriptor are kept.
  */
-export function putImage(manifest: Descriptor, reference: string | undefined): Image {
+export function putImage(manifest: Descriptor, ...references: string[]): Image {
   const { digest } = manifest;
   const size = String(sizeOf(readJsonBlob<Manifest>(digest)));
-  const annotations: Record<string, string> = { ...manifest.annotations, [sizeAnnotation]: size };
-  delete annotations[nameAnnotation];
-  changeIndex((manifests) => {
-    const others = reference ? takeName(manifests, reference) : manifests;
-    const isNamed = others.some((entry) => entry.digest === digest && nameOf(entry));
-    if (!reference && isNamed) return others;
-    const kept = others.filter((entry) => entry.digest !== digest || nameOf(entry));
-    return [
-      ...kept,
-      { ...manifest, annotations: reference ? { ...annotations, [nameAnnotation]: reference } : annotations },
-    ];
+  const { [nameAnnotation]: _, ...others } = manifest.annotations ?? {};
+  const entry = { ...manifest, annotations: { ...others, [sizeAnnotation]: size } };
+  changeIndex((before) => {
+    const manifests = references.reduce(takeName, before);
+    const isNamed = manifests.some((known) => known.digest === digest && nameOf(known));
+    if (!references.length && isNamed) return manifests;
+    const kept = manifests.filter((known) => known.digest !== digest || nameOf(known));
+    const named = references.map((name) => ({
+      ...entry,
+      annotations: { ...entry.annotations, [nameAnnotation]: name },
+    }));
+    return [...kept, ...(named.length ? named : [entry])];
   });
   const image = listImages().find((candidate) => candidate.digest === digest);
   if (!image) throw new NotFoundError(`image ${digest} is gone: another command removed it`);

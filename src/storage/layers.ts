@@ -1,6 +1,6 @@
 /** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
 
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
 import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
@@ -8,7 +8,7 @@ import { close, open, syncFs } from "../ns/sys/file.ts";
 import { parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
-import { makeTemporaryDir, readJson, removeTree, withLockAsync, writeJson } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLockAsync } from "./files.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -67,7 +67,6 @@ export async function extractLayer(
   if (hasLayer(layer.chainId)) return;
   await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
     if (hasLayer(layer.chainId)) return;
-    Bun.unsafe.setJITPolicy?.(1); // the program starts with a policy for short runs: scripts/build.ts
     const temporary = makeTemporaryDir();
     try {
       const extracted = await extractInto(join(temporary, "diff"), source, layer);
@@ -79,6 +78,9 @@ export async function extractLayer(
     }
   });
 }
+
+/** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */
+const shortRunEntries = 1000;
 
 async function extractInto(
   dir: string,
@@ -94,6 +96,7 @@ async function extractInto(
     for await (const chunk of decompress(source)) {
       hasher.update(chunk);
       reader.push(chunk);
+      if (extraction.result.entries > shortRunEntries) Bun.unsafe.setJITPolicy?.(1);
     }
     reader.finish();
     const found = `${algorithm}:${hasher.digest("hex")}`;
@@ -107,7 +110,7 @@ async function extractInto(
 
 function publish(temporary: string, layer: { diffId: string; chainId: string }, extracted: Extracted): void {
   const record: LayerRecord = { version: 1, diffId: layer.diffId, chainId: layer.chainId, ...extracted };
-  writeJson(join(temporary, "layer.json"), record);
+  writeFileSync(join(temporary, "layer.json"), `${JSON.stringify(record)}\n`); // synced with all the rest
   const fd = open(temporary, O_RDONLY | O_DIRECTORY);
   try {
     syncFs(fd);

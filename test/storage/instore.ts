@@ -15,7 +15,10 @@ export async function load() {
     const layers = [{ mediaType: "l", digest: layer, size: 6 + word.length }];
     const manifest = json({ schemaVersion: 2, config: { mediaType: "c", digest: config, size: 1 }, layers });
     const mediaType = "application/vnd.oci.image.manifest.v1+json";
-    return images.putImage({ mediaType, digest: blobs.putBlob(manifest), size: manifest.length }, reference);
+    return images.putImage(
+      { mediaType, digest: blobs.putBlob(manifest), size: manifest.length },
+      ...(reference ? [reference] : []),
+    );
   }
 
   return {

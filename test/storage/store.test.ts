@@ -138,7 +138,7 @@ test("blobs are kept by digest; a download that is wrong, too long or too short 
         const partial = (await blobs.openPartialBlob({ mediaType: "", digest, size }))!;
         try {
           for (const chunk of chunks) partial.write(Buffer.from(chunk));
-          partial.finish();
+          await partial.finish();
         } catch (error) {
           said.push(errors.formatError(error));
         } finally {
@@ -156,7 +156,7 @@ test("blobs are kept by digest; a download that is wrong, too long or too short 
       said.push(String(second.offset));
       second.restart();
       second.write(Buffer.from("hello"));
-      second.finish();
+      await second.finish();
       said.push(
         blobs.readBlob(digest).toString(),
         String(await blobs.openPartialBlob({ mediaType: "", digest, size: 5 })),

@@ -33,7 +33,7 @@ try {
       say(`from ${partial.offset}`);
       partial.write(Buffer.from(job.text).subarray(partial.offset, partial.offset + job.bytes));
       if (job.waits) await Bun.sleep(60_000);
-      else partial.finish();
+      else await partial.finish();
     } else say("there");
   } else if (job.kind === "lease") {
     holdLease(job.names);

@@ -1,0 +1,91 @@
+import { expect, test } from "bun:test";
+import { type CreateOptions, parseBind, parseNetwork, parseTmpfs, toRecord } from "../src/create.ts";
+import type { Image } from "../src/storage/images.ts";
+
+const options: CreateOptions = {
+  image: "alpine",
+  command: [],
+  env: [],
+  envFiles: [],
+  binds: [],
+  network: "slirp4netns",
+  readOnly: false,
+  tmpfs: [],
+  init: false,
+  pull: "missing",
+  labels: [],
+  addHosts: [],
+  tty: false,
+  interactive: false,
+  autoRemove: false,
+};
+
+const image = (config: Image["config"]["config"]) =>
+  ({
+    id: "sha256:1",
+    platform: { os: "linux", architecture: "amd64" },
+    config: { os: "linux", architecture: "amd64", config, rootfs: { type: "layers", diff_ids: [] } },
+  }) as unknown as Image;
+
+const record = (given: Partial<CreateOptions>, config: Image["config"]["config"] = { Cmd: ["sh"] }) =>
+  toRecord({ ...options, ...given }, image(config), {
+    id: "ab".repeat(32),
+    driver: "overlay",
+    hostname: "laptop",
+    variable: (name) => (name === "CALLER" ? "value" : undefined),
+  });
+
+test("entrypoint and command override each other as in Docker", () => {
+  const config = { Entrypoint: ["/entry"], Cmd: ["a", "b"] };
+  expect(record({}, config).process.args).toEqual(["/entry", "a", "b"]);
+  expect(record({ command: ["c"] }, config).process.args).toEqual(["/entry", "c"]);
+  expect(record({ entrypoint: "/mine" }, config).process.args).toEqual(["/mine"]);
+  expect(record({ entrypoint: "", command: ["c"] }, config).process.args).toEqual(["c"]);
+  expect(() => record({ entrypoint: "" }, config)).toThrow("no command specified");
+});
+
+test("a later value of a variable takes the place of the earlier, and a bare name takes the caller's", () => {
+  const { env } = record(
+    { env: ["A=2", "CALLER", "GONE"], hostname: "box", tty: true },
+    { Cmd: ["sh"], Env: ["A=1", "PATH=/p"] },
+  ).process;
+  expect(env).toEqual(["PATH=/p", "HOSTNAME=box", "TERM=xterm", "container=pod", "A=2", "CALLER=value"]);
+});
+
+test("the host name is the short id, the one given, or the host's own with its network", () => {
+  expect(record({}).hostname).toBe("abababababab");
+  expect(record({ hostname: "box" }).hostname).toBe("box");
+  expect(record({ network: "host" }).hostname).toBe("laptop");
+});
+
+test("binds: relative sources, read-only, and what is refused", () => {
+  expect(parseBind("/a:/b")).toEqual({ source: "/a", destination: "/b", readonly: false });
+  expect(parseBind("./a:/b/../c:ro")).toEqual({ source: `${process.cwd()}/a`, destination: "/c", readonly: true });
+  expect(() => parseBind("data:/b")).toThrow("named volumes are not supported yet: data");
+  expect(() => parseBind("/a:b")).toThrow("must be absolute");
+  expect(() => parseBind("/a:/")).toThrow("must be absolute, and not /");
+  expect(() => parseBind("/a:/b:nocopy")).toThrow("invalid mode: nocopy");
+});
+
+test("tmpfs takes Docker's defaults unless told otherwise", () => {
+  expect(parseTmpfs("/t").options).toEqual(["nosuid", "nodev", "noexec"]);
+  expect(parseTmpfs("/t:size=1m,exec").options).toEqual(["nosuid", "nodev", "size=1m", "exec"]);
+  expect(() => parseTmpfs("/t:upperdir=/x")).toThrow('invalid tmpfs option ["upperdir=/x"]');
+  expect(() => parseTmpfs("t")).toThrow("the path must be absolute");
+});
+
+test("networks that do not exist yet are errors that say so", () => {
+  expect(parseNetwork("slirp4netns:allow_host_loopback=true")).toEqual({
+    mode: "slirp4netns",
+    allowHostLoopback: true,
+  });
+  expect(() => parseNetwork("bridge")).toThrow("network bridge is not supported; use none, host or slirp4netns");
+  expect(() => parseNetwork("slirp4netns:port_handler=x")).toThrow("unknown option of slirp4netns: port_handler=x");
+});
+
+test("names are Docker's", () => {
+  expect(record({ name: "a.b-c_1" }).name).toBe("a.b-c_1");
+  for (const name of ["", "a", "-a", "a b", "a/b", "ä1"]) {
+    expect(() => record({ name })).toThrow("Invalid container name");
+  }
+});

@@ -1,0 +1,8 @@
+import { expect, test } from "bun:test";
+import { usesStore } from "../src/prepare.ts";
+import { verbs } from "../src/verbs.ts";
+
+test("what comes before the command line is known for every command", () => {
+  const names = verbs.flatMap((verb) => verb.names).filter((name) => name !== "version");
+  expect(names.filter((name) => !usesStore(name))).toEqual([]);
+});
