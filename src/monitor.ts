@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { formatError, hintOf } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
-import { O_RDONLY, POLLIN } from "./ns/constants.ts";
+import { POLLIN } from "./ns/constants.ts";
 import { expectStart, nestUserNamespace, receiveFromInit, stageError, tell } from "./ns/handshake.ts";
 import type { InitReport, InitRequest } from "./ns/init.ts";
 import type { StartRequest } from "./ns/launch.ts";
@@ -17,7 +17,7 @@ import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs
 import type { Prepared, PreparedStart } from "./ns/prestart.ts";
 import { channelFd, receive } from "./ns/stage.ts";
 import { poll } from "./ns/sys/descriptor.ts";
-import { close, open, writeText } from "./ns/sys/file.ts";
+import { close, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
 import { mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
@@ -121,8 +121,9 @@ class Life {
 
     const { channel } = prepared;
     tell("start", channel, { newNetwork: record.network.mode !== "host" } satisfies StartRequest);
-    expectStart(prepared, "namespaces");
-    if (program) this.startNetwork(program, prepared.pid);
+    const { fds } = expectStart(prepared, "namespaces");
+    if (program) this.startNetwork(program, fds);
+    else for (const fd of fds) close(fd);
     this.initPid = (expectStart(prepared, "init") as { pid: number }).pid;
     this.initPidfd = pidfdOpen(this.initPid);
     const spec = this.writeSpec();
@@ -217,9 +218,8 @@ class Life {
   }
 
   /** Its descriptors are kept, to start slirp4netns again should it be killed. */
-  private startNetwork(program: string, startPid: number): void {
-    const at = (name: string) => open(`/proc/${startPid}/ns/${name}`, O_RDONLY);
-    this.network = { userFd: at("user"), networkFd: at("net") };
+  private startNetwork(program: string, [userFd, networkFd]: number[]): void {
+    this.network = { userFd: userFd!, networkFd: networkFd! };
     this.spawnSlirp(program);
   }
 

@@ -34,18 +34,21 @@ export function tell(stage: "start" | "init", channel: number, message: object):
   }
 }
 
-/** The start stage's next report, which is to be of this kind. Throws its failure, or that it has ended. */
-export function expectStart({ channel, pidfd }: PreparedStart, kind: StartReport["kind"]): StartReport {
+/** The start stage's next report, which is to be of this kind, with its descriptors. Throws its failure, or that it has ended. */
+export function expectStart(
+  { channel, pidfd }: PreparedStart,
+  kind: StartReport["kind"],
+): StartReport & { fds: number[] } {
   let [message, end] = [0, 0];
   while (!message && !end) {
     // Both: the channel's other end lives on in init, which may be there already
     const requests = [channel, pidfd].map((fd) => ({ fd, events: POLLIN }));
     [message, end] = poll(requests, -1) as [number, number];
   }
-  const report = message ? receive<StartReport>(channel)?.message : undefined;
+  const { message: report, fds = [] } = (message ? receive<StartReport>(channel) : undefined) ?? {};
   if (report?.kind === "failed") throw stageError(report.failure);
   if (report?.kind !== kind) throw stageEnded("start");
-  return report;
+  return { ...report, fds };
 }
 
 /** Init's next report, with the descriptors that came with it. Throws its failure, or that it has ended. */

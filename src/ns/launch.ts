@@ -42,7 +42,7 @@ export interface StartRequest {
 /** Start → monitor, in this order. */
 export type StartReport =
   | { kind: "map-ids" } // in the nested user namespace, without maps; the monitor writes them
-  | { kind: "namespaces" } // all made: /proc/PID/ns names them
+  | { kind: "namespaces" } // all made; with the user and the network namespace, since this process may end at once
   | { kind: "init"; pid: number }
   | { kind: "failed"; failure: StageFailure };
 
@@ -84,7 +84,10 @@ function start({ monitorPid }: JoinRequest, at: (step: string) => void): void {
   at("make the container's namespaces");
   const network = request.newNetwork ? CLONE_NEWNET : 0;
   unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | network, "new namespaces");
-  report({ kind: "namespaces" });
+  const own = (name: string) => open(`/proc/self/ns/${name}`, O_RDONLY);
+  const namespaces = [own("user"), own("net")];
+  report({ kind: "namespaces" }, namespaces);
+  for (const fd of namespaces) close(fd);
   mount("none", "/", "", MS_REC | MS_PRIVATE);
 
   at("start the container's first process");
@@ -104,6 +107,6 @@ function readOnlySelf(): string {
   return `/proc/self/fd/${fd}`;
 }
 
-function report(message: StartReport): void {
-  send(channelFd, message);
+function report(message: StartReport, fds: number[] = []): void {
+  send(channelFd, message, fds);
 }

@@ -22,7 +22,8 @@ export function leftovers(base: string, before: Set<string>): string[] {
       read(`/proc/${pid}/${file}`),
     );
     const shown = command?.replaceAll("\0", " ").trim() || read(`/proc/${pid}/comm`)?.trim();
-    const isNew = () => !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "");
+    const isNew = () =>
+      !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "") && isOurs(pid);
     if (isZombie(pid) || Number(pid) === process.pid) continue;
     if (command?.includes(base) || environment?.includes(base) || (environment === undefined && isNew())) {
       found.push(`process ${pid}: ${shown}`);
@@ -63,6 +64,11 @@ function identity(pid: string): string {
 /** Our own killed children stay zombies until Bun reaps them; anybody's zombies hold nothing. */
 function isZombie(pid: string): boolean {
   return stat(pid)[0] === "Z";
+}
+
+/** Another user may run pod at the same time. */
+function isOurs(pid: string): boolean {
+  return /^Uid:\t(\d+)/m.exec(read(`/proc/${pid}/status`) ?? "")?.[1] === String(process.getuid!());
 }
 
 function lines(text: string | undefined): string[] {

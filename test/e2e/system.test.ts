@@ -70,7 +70,7 @@ onBothDrivers("info, version, unshare and system reset", (host, driver) => {
     expect((await host.podWith({ env }, "unshare", "true")).code).toBe(0);
     chmodSync(closed, 0o700);
     chmodSync(join(host.work, "plain"), 0o644);
-    expect((await host.podWith({ env: { PATH: host.work } }, "unshare", "plain")).code).toBe(126);
+    expect((await host.podWith({ env: { PATH: `${host.work}:${host.env.PATH}` } }, "unshare", "plain")).code).toBe(126);
   });
 
   test("an unknown command names a near one", async () => {
