@@ -155,6 +155,11 @@ export function check(syscall: string, result: number | bigint, subject?: string
   throw new SyscallError(syscall, read.i32(errnoLocation, 0), subject);
 }
 
+/** True where a call failed with one of these errors: for those that are an answer, since making an Error is slow. */
+export function failedWith(result: number | bigint, ...errnos: number[]): boolean {
+  return result === -1 && errnos.includes(read.i32(errnoLocation, 0));
+}
+
 /** A NUL-terminated copy. A NUL inside would silently cut a path: that is an error. */
 export function cstring(text: string): Buffer {
   if (text.includes("\0")) throw new SyscallError("open", 22 /* EINVAL */, JSON.stringify(text));

@@ -6,7 +6,15 @@
 
 import { hasCode, PodError, SyscallError } from "../errors.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFLNK, S_IFMT } from "../ns/constants.ts";
-import { mkdirAtBytes, openAtBytes, readlinkAtBytes, setTimesAtBytes, statAtBytes, toText } from "../ns/sys/bytes.ts";
+import {
+  findAtBytes,
+  mkdirAtBytes,
+  openAtBytes,
+  readlinkAtBytes,
+  setTimesAtBytes,
+  statAtBytes,
+  toText,
+} from "../ns/sys/bytes.ts";
 import { close } from "../ns/sys/file.ts";
 import { attributesOf, type Skipped, setAttributes, type Times } from "./attributes.ts";
 import { isDirectory, type LowerLayers } from "./lower.ts";
@@ -115,11 +123,8 @@ export class Folders {
 
   /** The folder `step`, made if it is missing; or the target of a symlink of that name. */
   #step(parent: Folder, step: string): Folder | string {
-    try {
-      return openPlainly(parent, step);
-    } catch (error) {
-      if (!hasCode(error, "ENOENT", "ENOTDIR")) throw error;
-    }
+    const there = findPlainly(parent, step);
+    if (there) return there;
     const steps = [...parent.steps, step];
     if (this.#whiteouts.has(steps.join("/"))) return { fd: this.make(parent, step), steps };
     const status = statAtBytes(parent.fd, step);
@@ -183,8 +188,15 @@ export class Folders {
   }
 }
 
+const plainly = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+
 function openPlainly(parent: Folder, step: string): Folder {
-  return { fd: openAtBytes(parent.fd, step, O_PATH | O_DIRECTORY | O_NOFOLLOW), steps: [...parent.steps, step] };
+  return { fd: openAtBytes(parent.fd, step, plainly), steps: [...parent.steps, step] };
+}
+
+function findPlainly(parent: Folder, step: string): Folder | undefined {
+  const fd = findAtBytes(parent.fd, step, plainly);
+  return fd === undefined ? undefined : { fd, steps: [...parent.steps, step] };
 }
 
 function pathOf(folder: Folder, name: string): string {

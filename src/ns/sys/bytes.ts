@@ -3,15 +3,22 @@
  * UTF-8 comes through whole. Made for bulk work: names pass through two reused buffers, nothing is allocated per call.
  */
 
-import { hasCode, SyscallError } from "../../errors.ts";
+import { SyscallError } from "../../errors.ts";
 import { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, S_IFDIR, S_IFMT } from "../constants.ts";
-import { c, check, syscall } from "../libc.ts";
-import { type Status, statAtPointer, type Time } from "./file.ts";
+import { c, check, failedWith, syscall } from "../libc.ts";
+import { parseStatus, type Status, statInto, statusSize, type Time } from "./file.ts";
 
 const nameSize = 4097; // PATH_MAX and the NUL
 const first = Buffer.alloc(nameSize);
 const second = Buffer.alloc(nameSize);
 const times = new BigInt64Array(4);
+const status = Buffer.alloc(statusSize);
+
+// <asm-generic/errno.h>
+const ENOENT = 2;
+const ENOTDIR = 20;
+const ENODATA = 61;
+const EOPNOTSUPP = 95;
 
 /** The bytes of text, as a byte string. */
 export function toByteString(text: string): string {
@@ -44,6 +51,11 @@ function checked(call: string, result: number | bigint, name: string): number {
 /** openat(2), close-on-exec. */
 export function openAtBytes(dirFd: number, name: string, flags: number, mode = 0): number {
   return checked("open", c.openat(dirFd, cname(name), flags | O_CLOEXEC, mode), name);
+}
+/** The same; undefined where there is nothing of that name, or not what the flags ask for. */
+export function findAtBytes(dirFd: number, name: string, flags: number): number | undefined {
+  const result = c.openat(dirFd, cname(name), flags | O_CLOEXEC, 0);
+  return failedWith(result, ENOENT, ENOTDIR) ? undefined : checked("open", result, name);
 }
 export function mkdirAtBytes(dirFd: number, name: string, mode: number): void {
   checked("mkdir", c.mkdirat(dirFd, cname(name), mode), name);
@@ -97,12 +109,10 @@ function timespecs(accessed: Time, modified: Time): BigInt64Array {
 
 /** statx(2) of the name itself; undefined where there is none. */
 export function statAtBytes(dirFd: number, name: string): Status | undefined {
-  try {
-    return statAtPointer(dirFd, cname(name), name);
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
-  }
+  const result = statInto(status, dirFd, cname(name));
+  if (failedWith(result, ENOENT, ENOTDIR)) return undefined;
+  checked("statx", result, name);
+  return parseStatus(status);
 }
 
 /** fsetxattr(2), the name as a byte string. */
@@ -112,23 +122,18 @@ export function setXattrOf(fd: number, name: string, value: Uint8Array): void {
 }
 /** fgetxattr(2); undefined where there is none of that name, or the file system has none at all. */
 export function getXattrOf(fd: number, name: string): Buffer | undefined {
-  try {
-    const length = checked("getxattr", c.fgetxattr(fd, cname(name), xattrBuffer(), xattrSize), name);
-    return Buffer.from(xattrBuffer().subarray(0, length));
-  } catch (error) {
-    if (hasCode(error, "ENODATA", "EOPNOTSUPP")) return undefined;
-    throw error;
-  }
+  const buffer = xattrBuffer();
+  const result = c.fgetxattr(fd, cname(name), buffer, xattrSize);
+  if (failedWith(result, ENODATA, EOPNOTSUPP)) return undefined;
+  return Buffer.from(buffer.subarray(0, checked("getxattr", result, name)));
 }
 /** flistxattr(2): the names; none where the file system has no extended attributes. */
 export function listXattrsOf(fd: number): string[] {
-  try {
-    const length = check("listxattr", c.flistxattr(fd, xattrBuffer(), xattrSize), `descriptor ${fd}`);
-    return xattrBuffer().toString("latin1", 0, length).split("\0").filter(Boolean);
-  } catch (error) {
-    if (hasCode(error, "EOPNOTSUPP")) return [];
-    throw error;
-  }
+  const buffer = xattrBuffer();
+  const result = c.flistxattr(fd, buffer, xattrSize);
+  if (failedWith(result, EOPNOTSUPP)) return [];
+  const length = check("listxattr", result, `descriptor ${fd}`);
+  return buffer.toString("latin1", 0, length).split("\0").filter(Boolean);
 }
 
 const xattrSize = 65536; // XATTR_SIZE_MAX and XATTR_LIST_MAX

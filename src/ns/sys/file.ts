@@ -155,14 +155,21 @@ export interface Status {
 }
 /** statx(2) of the name itself; with an empty name, of `dirFd`. */
 export function statAt(dirFd: number, name: string): Status {
-  return statAtPointer(dirFd, cstring(name), name);
+  const buffer = Buffer.alloc(statusSize);
+  check("statx", statInto(buffer, dirFd, cstring(name)), name);
+  return parseStatus(buffer);
 }
-/** The same for a name that is a NUL-terminated buffer already. */
-export function statAtPointer(dirFd: number, cname: Uint8Array, name: string): Status {
-  const buffer = Buffer.alloc(256);
+
+/** Of struct statx. */
+export const statusSize = 256;
+
+/** statx(2)'s own result, for callers to whom a failure may be an answer. */
+export function statInto(buffer: Buffer, dirFd: number, cname: Uint8Array): number {
   const mask = 0x17ff; // STATX_BASIC_STATS | STATX_MNT_ID
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  check("statx", syscall("statx", dirFd, cname, flags, mask, buffer), name);
+  return syscall("statx", dirFd, cname, flags, mask, buffer);
+}
+export function parseStatus(buffer: Buffer): Status {
   const time = (offset: number) => ({
     seconds: Number(buffer.readBigInt64LE(offset)),
     nanoseconds: buffer.readUInt32LE(offset + 8),
