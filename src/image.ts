@@ -15,12 +15,19 @@ export type { PullProgress } from "./progress.ts";
 
 /** Brings an image into the store: see pull.ts. `starter` comes out of this program. */
 export async function pull(text: string, options: { platform?: string; progress: PullProgress }): Promise<Image> {
-  enterUserNamespace(); // layers hold files of many owners
+  const { note } = enterUserNamespace(); // layers hold files of many owners
+  if (note) options.progress({ kind: "note", text: note });
   const reference = withDefaultTag(parseReference(text));
   if (formatReference(reference) !== starterReference) return await (await import("./pull.ts")).pull(text, options);
   options.progress({ kind: "start", reference, usedDefaultTag: !parseReference(text).tag });
   const before = findImage(starterReference);
   const image = await loadStarter();
+  const platform = options.platform ?? config.defaultPlatform;
+  if (platform !== undefined && !satisfies(image.platform, parsePlatform(platform))) {
+    throw new NotFoundError(
+      `image with reference ${familiarName(reference)} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${platform})`,
+    );
+  }
   options.progress({ kind: "done", digest: image.digest, upToDate: before?.id === image.id });
   return image;
 }

@@ -126,6 +126,7 @@ class Life {
   private rootfs: MountedRootfs | undefined;
   private slirp: (Slirp & { pidfd: number }) | undefined;
   private network: { userFd: number; networkFd: number } | undefined;
+  private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
   private streams: Streams | undefined;
@@ -292,7 +293,8 @@ class Life {
     const { code, signal } = waitPid(this.initPid, true)!;
     close(this.initPidfd);
     this.initPidfd = -1;
-    const exitCode = signal ? 128 + signal : code;
+    if (this.rootfs?.helperPidfd && poll([{ fd: this.rootfs.helperPidfd, events: POLLIN }], 0)[0]) this.rootfsEnded();
+    const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
     this.state = { status: "exited", exitCode, error, started: this.state.started, finished: new Date().toISOString() };
   }
@@ -311,9 +313,11 @@ class Life {
 
   /** The root file system's process was killed: nothing inside can go on. */
   private rootfsEnded(): void {
+    if (this.rootfsLost) return;
     this.noteError("fuse-overlayfs ended, and the root file system with it");
+    this.rootfsLost = true;
     this.rootfs!.helperPidfd = undefined;
-    pidfdSendSignal(this.initPidfd, 9);
+    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
   }
 
   private noteError(error: string): void {

@@ -150,11 +150,8 @@ function makeDirectory(dir: string): void {
 }
 
 function createUserNamespace(): { note?: string } {
-  const maps = readIdMaps(
-    config.isHostRoot ? 0 : config.uid,
-    config.gid,
-    Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null,
-  );
+  const hasNewidmap = Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null;
+  const maps = readIdMaps(config.uid, config.gid, { isHostRoot: config.isHostRoot, hasNewidmap });
   const helper = maps.singleIdReason === undefined ? startMapHelper(maps) : undefined;
   try {
     unshare(CLONE_NEWUSER, "new user namespace");
