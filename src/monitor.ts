@@ -26,7 +26,7 @@ import {
   setSid,
   waitPid,
 } from "./ns/sys/process.ts";
-import { enterUserNamespace, mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import { enterUserNamespace, mappedIds, registerHolder, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
@@ -51,7 +51,7 @@ export function runMonitor(): never {
   setChildSubreaper(); // init becomes ours when the start stage ends
   const client = new Client(channelFd);
   const prepared = prepareStart();
-  const entered = enter(client);
+  const entered = enter();
   const launch = waitForLaunch(client);
   if (launch) live(launch, client, prepared, entered); // else the command found nothing to run; the start stage sees its channel close
   unregisterHolder();
@@ -59,10 +59,9 @@ export function runMonitor(): never {
 }
 
 /** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
-function enter(client: Client): { failure?: unknown } {
+function enter(): { failure?: unknown } {
   try {
-    const { note } = enterUserNamespace();
-    if (note) client.send({ kind: "note", text: note });
+    enterUserNamespace();
     registerHolder();
     return {};
   } catch (failure) {
@@ -75,6 +74,8 @@ function live(launch: Launch, client: Client, prepared: PreparedStart, entered: 
   const life = new Life(readContainer(launch.id)!, client);
   try {
     if (entered.failure) throw entered.failure;
+    const note = takeSingleIdNote();
+    if (note) client.send({ kind: "note", text: note });
     life.start(prepared, launch.windowSize);
     life.watch();
     life.end();

@@ -30,27 +30,43 @@ const holdersDir = `${config.dataDir}/run`;
 
 /**
  * Enters the user's namespace: that of a live holder, else a new one, and becomes its root.
- * Throws SyscallError or PodError with a hint where the host forbids it. `note` is for the user, once.
+ * Throws SyscallError or PodError with a hint where the host forbids it.
  */
-export function enterUserNamespace(): { note?: string } {
-  if (inside) return {};
-  const result = enter();
+export function enterUserNamespace(): void {
+  if (inside) return;
+  enter();
   inside = true;
-  return result;
+}
+
+/** What the user is to be told once, by who asks first and can tell it: that this namespace maps one id only, and why. */
+export function takeSingleIdNote(): string | undefined {
+  if (mappedIds("uid").reduce((sum, { size }) => sum + size, 0) > 1) return undefined;
+  const isFirst = unlessErrno(["EEXIST"], () =>
+    close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
+  );
+  if (!isFirst) return undefined;
+  const { singleIdReason } = readIdMaps(config.uid, config.gid, {
+    isHostRoot: config.isHostRoot,
+    hasNewidmap: hasNewidmap(),
+  });
+  return `only your own id can be mapped: ${singleIdReason}; files of other owners become yours`;
+}
+
+function hasNewidmap(): boolean {
+  return Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null;
 }
 
 let inside = false;
 
-function enter(): { note?: string } {
+function enter(): void {
   for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir, config.runtimeDir]) makeDirectory(dir);
-  if (joinLiveHolder()) return {};
+  if (joinLiveHolder()) return;
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
   try {
-    if (joinLiveHolder()) return {};
-    const result = createUserNamespace();
+    if (joinLiveHolder()) return;
+    createUserNamespace();
     registerHolder();
-    return result;
   } finally {
     close(lockFd);
   }
@@ -149,9 +165,9 @@ function makeDirectory(dir: string): void {
   if (config.isHostRoot && dir.startsWith(config.dataDir)) chownAt(AT_FDCWD, dir, rootRange.start, rootRange.start);
 }
 
-function createUserNamespace(): { note?: string } {
-  const hasNewidmap = Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null;
-  const maps = readIdMaps(config.uid, config.gid, { isHostRoot: config.isHostRoot, hasNewidmap });
+function createUserNamespace(): void {
+  const { uid, gid, isHostRoot } = config;
+  const maps = readIdMaps(uid, gid, { isHostRoot, hasNewidmap: hasNewidmap() });
   const helper = maps.singleIdReason === undefined ? startMapHelper(maps) : undefined;
   try {
     unshare(CLONE_NEWUSER, "new user namespace");
@@ -159,11 +175,9 @@ function createUserNamespace(): { note?: string } {
     if (hasCode(error, "EINVAL")) restartSingleThreaded(error);
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   }
-  let note: string | undefined;
   if (helper) helper.writeMaps();
-  else note = writeSingleIdMaps(maps);
+  else writeSingleIdMaps(maps);
   becomeRoot();
-  return { note };
 }
 
 /**
@@ -210,7 +224,7 @@ function readToEnd(fd: number): string {
   return Buffer.concat(chunks).toString();
 }
 
-function writeSingleIdMaps(maps: IdMaps): string | undefined {
+function writeSingleIdMaps(maps: IdMaps): void {
   try {
     writeText("/proc/self/setgroups", "deny"); // or an unprivileged gid_map is EPERM: user_namespaces(7)
     writeText("/proc/self/gid_map", toMapArguments(maps.gid).join(" "));
@@ -218,12 +232,6 @@ function writeSingleIdMaps(maps: IdMaps): string | undefined {
   } catch (error) {
     throw new PodError("map your id in the user namespace", { cause: error, hint: restrictionHint() });
   }
-  const first = unlessErrno(["EEXIST"], () =>
-    close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
-  );
-  return first
-    ? `only your own id can be mapped: ${maps.singleIdReason}; files of other owners become yours`
-    : undefined;
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */
