@@ -2,7 +2,7 @@
 
 import { config } from "./config.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
-import { enterUserNamespace } from "./ns/userns.ts";
+import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress } from "./progress.ts";
 import { familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
@@ -16,6 +16,8 @@ export type { PullProgress } from "./progress.ts";
 /** Brings an image into the store: see pull.ts. `starter` comes out of this program. */
 export async function pull(text: string, options: { platform?: string; progress: PullProgress }): Promise<Image> {
   enterUserNamespace(); // layers hold files of many owners
+  const note = takeSingleIdNote();
+  if (note) options.progress({ kind: "note", text: note });
   const reference = withDefaultTag(parseReference(text));
   if (formatReference(reference) !== starterReference) return await (await import("./pull.ts")).pull(text, options);
   options.progress({ kind: "start", reference, usedDefaultTag: !parseReference(text).tag });

@@ -20,7 +20,7 @@ import { poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
-import { mappedIds, registerHolder, unregisterHolder } from "./ns/userns.ts";
+import { mappedIds, registerHolder, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
@@ -42,7 +42,7 @@ import { Client, type ContainerStreams, Streams } from "./streams.ts";
 /** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
 export function runMonitor(prepared: Prepared): never {
   const client = new Client(channelFd);
-  const entered = enter(client, prepared);
+  const entered = enter(prepared);
   const launch = waitForLaunch(client);
   if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run; the start stage sees its channel close
   unregisterHolder();
@@ -50,10 +50,9 @@ export function runMonitor(prepared: Prepared): never {
 }
 
 /** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
-function enter(client: Client, prepared: Prepared): { failure?: unknown } {
+function enter(prepared: Prepared): { failure?: unknown } {
   try {
-    const { note } = prepared.enter();
-    if (note) client.send({ kind: "note", text: note });
+    prepared.enter();
     registerHolder();
     unshareMounts();
     nestUserNamespace(prepared.start);
@@ -68,6 +67,8 @@ function live(launch: Launch, client: Client, prepared: PreparedStart, entered: 
   const life = new Life(readContainer(launch.id)!, client);
   try {
     if (entered.failure) throw entered.failure;
+    const note = takeSingleIdNote();
+    if (note) client.send({ kind: "note", text: note });
     life.start(prepared, launch.windowSize);
     life.watch();
     life.end();
@@ -100,6 +101,7 @@ class Life {
   private rootfs: MountedRootfs | undefined;
   private slirp: (Slirp & { pidfd: number }) | undefined;
   private network: { userFd: number; networkFd: number } | undefined;
+  private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
   private streams: Streams | undefined;
@@ -242,7 +244,8 @@ class Life {
     const { code, signal } = waitPid(this.initPid, true)!;
     close(this.initPidfd);
     this.initPidfd = -1;
-    const exitCode = signal ? 128 + signal : code;
+    if (this.rootfs?.helperPidfd && poll([{ fd: this.rootfs.helperPidfd, events: POLLIN }], 0)[0]) this.rootfsEnded();
+    const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
     this.state = { status: "exited", exitCode, error, started: this.state.started, finished: new Date().toISOString() };
   }
@@ -261,9 +264,11 @@ class Life {
 
   /** The root file system's process was killed: nothing inside can go on. */
   private rootfsEnded(): void {
+    if (this.rootfsLost) return;
     this.noteError("fuse-overlayfs ended, and the root file system with it");
+    this.rootfsLost = true;
     this.rootfs!.helperPidfd = undefined;
-    pidfdSendSignal(this.initPidfd, 9);
+    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
   }
 
   private noteError(error: string): void {

@@ -6,7 +6,7 @@
 
 import { config } from "./config.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
-import { enterUserNamespace } from "./ns/userns.ts";
+import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
@@ -65,7 +65,8 @@ export function prepareFor(name: string): void {
 }
 
 function enter(): void {
-  const { note } = enterUserNamespace();
+  enterUserNamespace();
+  const note = takeSingleIdNote();
   if (note) writeAll(2, Buffer.from(`pod: ${note}\n`));
 }
 

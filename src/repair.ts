@@ -16,6 +16,7 @@ import {
   sweepNames,
 } from "./storage/containers.ts";
 import { sweepTemporary } from "./storage/files.ts";
+import { sweepLeases } from "./storage/leases.ts";
 
 /**
  * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
@@ -30,6 +31,7 @@ export function repairContainers(): void {
     else recordEnd(record.id);
   }
   sweepNames();
+  sweepLeases();
   sweepTemporary();
 }
 

@@ -5,6 +5,7 @@ import { availableParallelism, release, totalmem } from "node:os";
 import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
+import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
 import { removeTree } from "./storage/files.ts";
 import { listImages } from "./storage/images.ts";
@@ -61,6 +62,7 @@ function mappings(kind: "uid" | "gid") {
 
 /** Ends and removes all containers, then all images and what else the store holds. The empty store stays. */
 export async function reset(): Promise<void> {
+  repairContainers();
   for (const { record } of listContainers()) await remove(record.id, { force: true });
   const { containers, names, layers, links, blobs, partials, temporary } = paths;
   for (const folder of [containers, names, layers, links, blobs, partials, temporary]) removeTree(folder);

@@ -49,8 +49,13 @@ export interface IdMaps {
   singleIdReason?: string;
 }
 
-export function readIdMaps(uid: number, gid: number, hasNewidmap: boolean): IdMaps {
-  if (uid === 0) return { uid: toMappings(undefined, [rootRange]), gid: toMappings(undefined, [rootRange]) };
+/** Root of a user namespace, such as a container's, is no `isHostRoot`: it has what /etc/subuid gives it, or one id. */
+export function readIdMaps(
+  uid: number,
+  gid: number,
+  { isHostRoot, hasNewidmap }: { isHostRoot: boolean; hasNewidmap: boolean },
+): IdMaps {
+  if (isHostRoot) return { uid: toMappings(undefined, [rootRange]), gid: toMappings(undefined, [rootRange]) };
   const userName = userNameOf(uid);
   const ranges = (file: string) => parseSubordinateIds(readOrEmpty(file), userName, uid);
   const [uids, gids] = [ranges("/etc/subuid"), ranges("/etc/subgid")];

@@ -23,7 +23,7 @@ export interface PreparedStart {
 export interface Prepared {
   start: PreparedStart;
   /** Waits until this process is root of the user's namespace. Throws what went wrong. */
-  enter(): { note?: string };
+  enter(): void;
 }
 
 export function prepare(): Prepared {

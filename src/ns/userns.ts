@@ -30,26 +30,45 @@ const holdersDir = `${config.dataDir}/run`;
 
 /**
  * Enters the user's namespace: that of a live holder, else a new one, and becomes its root.
- * Throws SyscallError or PodError with a hint where the host forbids it. `note` is for the user, once.
+ * Throws SyscallError or PodError with a hint where the host forbids it.
  */
-export function enterUserNamespace(): { note?: string } {
-  return beginUserNamespace()();
+export function enterUserNamespace(): void {
+  beginUserNamespace()();
 }
 
-let inside = false;
+/** What the user is to be told once, by who asks first and can tell it: that this namespace maps one id only, and why. */
+export function takeSingleIdNote(): string | undefined {
+  if (mappedIds("uid").reduce((sum, { size }) => sum + size, 0) > 1) return undefined;
+  const isFirst = unlessErrno(["EEXIST"], () =>
+    close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
+  );
+  if (!isFirst) return undefined;
+  const { singleIdReason } = readIdMaps(config.uid, config.gid, {
+    isHostRoot: config.isHostRoot,
+    hasNewidmap: hasNewidmap(),
+  });
+  return `only your own id can be mapped: ${singleIdReason ?? "this user namespace has no more"}; files of other owners become yours`;
+}
+
+function hasNewidmap(): boolean {
+  return Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null;
+}
+
+/** Root that is not the host's has a user namespace already, made by whoever started it, with what ids it has. */
+let inside = config.uid === 0 && !config.isHostRoot;
 
 /**
  * The first half: the namespace is there, and a new one's ids are being mapped by other programs meanwhile. The
  * function that comes back is the second half; the engine may start threads between the two.
  */
-export function beginUserNamespace(): () => { note?: string } {
-  if (inside) return () => ({});
+export function beginUserNamespace(): () => void {
+  if (inside) return () => {};
   for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
   inside = joinLiveHolder();
-  if (inside) return () => ({});
+  if (inside) return () => {};
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
-  let finish: (() => { note?: string }) | undefined;
+  let finish: (() => void) | undefined;
   try {
     inside = joinLiveHolder();
     if (!inside) finish = createUserNamespace();
@@ -57,12 +76,11 @@ export function beginUserNamespace(): () => { note?: string } {
     if (!finish) close(lockFd);
   }
   return () => {
-    if (!finish) return {};
+    if (!finish) return;
     try {
-      const result = finish();
+      finish();
       registerHolder();
       inside = true;
-      return result;
     } finally {
       close(lockFd);
     }
@@ -71,6 +89,7 @@ export function beginUserNamespace(): () => { note?: string } {
 
 /** Joins the user namespace of process `pid` and becomes its root. */
 export function joinUserNamespace(pid: number): void {
+  if (sameUserNamespace(pid)) return; // setns(2) into one's own is EINVAL
   const fd = open(`/proc/${pid}/ns/user`, O_RDONLY);
   try {
     setns(fd, CLONE_NEWUSER, `user namespace of process ${pid}`);
@@ -109,7 +128,6 @@ function joinLiveHolder(): boolean {
         unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(name)));
         continue;
       }
-      if (sameUserNamespace(holder.pid)) return true;
       joinUserNamespace(holder.pid);
       return true;
     } catch (error) {
@@ -163,12 +181,9 @@ function makeDirectory(dir: string): void {
 }
 
 /** The function that comes back waits for the maps. */
-function createUserNamespace(): () => { note?: string } {
-  const maps = readIdMaps(
-    config.isHostRoot ? 0 : config.uid,
-    config.gid,
-    Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null,
-  );
+function createUserNamespace(): () => void {
+  const { uid, gid, isHostRoot } = config;
+  const maps = readIdMaps(uid, gid, { isHostRoot, hasNewidmap: hasNewidmap() });
   const helper = maps.singleIdReason === undefined ? startMapHelper(maps) : undefined;
   try {
     unshare(CLONE_NEWUSER, "new user namespace");
@@ -178,9 +193,9 @@ function createUserNamespace(): () => { note?: string } {
   }
   helper?.start();
   return () => {
-    const note = helper ? helper.wait() : writeSingleIdMaps(maps);
+    if (helper) helper.wait();
+    else writeSingleIdMaps(maps);
     becomeRoot();
-    return { note };
   };
 }
 
@@ -230,7 +245,7 @@ function readToEnd(fd: number): string {
   return Buffer.concat(chunks).toString();
 }
 
-function writeSingleIdMaps(maps: IdMaps): string | undefined {
+function writeSingleIdMaps(maps: IdMaps): void {
   try {
     writeText("/proc/self/setgroups", "deny"); // or an unprivileged gid_map is EPERM: user_namespaces(7)
     writeText("/proc/self/gid_map", toMapArguments(maps.gid).join(" "));
@@ -238,12 +253,6 @@ function writeSingleIdMaps(maps: IdMaps): string | undefined {
   } catch (error) {
     throw new PodError("map your id in the user namespace", { cause: error, hint: restrictionHint() });
   }
-  const first = unlessErrno(["EEXIST"], () =>
-    close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
-  );
-  return first
-    ? `only your own id can be mapped: ${maps.singleIdReason}; files of other owners become yours`
-    : undefined;
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */

@@ -58,6 +58,11 @@ export function leasedNames(): Set<string> {
   return names;
 }
 
+/** Removes the leases of dead processes. Cheap where there are none. */
+export function sweepLeases(): void {
+  if (readdirSync(paths.leases).length > 0) withLock(leasesLock, leasedNames);
+}
+
 function toLines(names: string[]): string {
   return names.map((name) => `${name}\n`).join("");
 }

@@ -38,13 +38,13 @@ export function leftovers(base: string, before: Set<string>): string[] {
 }
 
 /**
- * An empty store keeps its marker, its two files of an OCI image layout and the files that are locked; and the record of
+ * An empty store keeps its marker, its two files of an OCI image layout, what it knows of the host and the files that are locked; and the record of
  * a process that held the user's namespace outlives it until the next command looks.
  */
 function isNoFrame(file: string): boolean {
   const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
   if (holder) return existsSync(`/proc/${holder}`);
-  return !/\/data\/pod\/(\.pod-store|oci-layout|index\.json|locks\/[^/]+)$/.test(file);
+  return !/\/data\/pod\/(\.pod-store|oci-layout|index\.json|driver\.json|single-id-noted|locks\/[^/]+)$/.test(file);
 }
 
 function pids(): string[] {
@@ -61,14 +61,15 @@ function identity(pid: string): string {
   return `${pid}/${stat(pid)[19]}`;
 }
 
+/** Not another user's of this host; subordinate ids begin at 100000 (subuid(5)). */
+function isOurs(pid: string): boolean {
+  const uid = Number(/^Uid:\t(\d+)/m.exec(read(`/proc/${pid}/status`) ?? "")?.[1]);
+  return uid === process.getuid?.() || uid >= 100_000;
+}
+
 /** Our own killed children stay zombies until Bun reaps them; anybody's zombies hold nothing. */
 function isZombie(pid: string): boolean {
   return stat(pid)[0] === "Z";
-}
-
-/** Another user may run pod at the same time. */
-function isOurs(pid: string): boolean {
-  return /^Uid:\t(\d+)/m.exec(read(`/proc/${pid}/status`) ?? "")?.[1] === String(process.getuid!());
 }
 
 function lines(text: string | undefined): string[] {
@@ -77,9 +78,11 @@ function lines(text: string | undefined): string[] {
 
 function filesBelow(directory: string): string[] {
   try {
-    return readdirSync(directory, { recursive: true, withFileTypes: true })
-      .filter((entry) => !entry.isDirectory())
-      .map((entry) => join(entry.parentPath, entry.name));
+    // Not `recursive`: Bun follows symlinks there, and an image's may lead in circles.
+    return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+      const path = join(directory, entry.name);
+      return entry.isDirectory() ? filesBelow(path) : [path];
+    });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     return [`${directory}: ${(error as Error).message}`];
