@@ -3,8 +3,8 @@
  * becomes the user's program. Synchronous throughout: the engine's I/O threads would keep the old mount namespace.
  */
 
-import { mkdirSync, readFileSync } from "node:fs";
-import { SyscallError } from "../errors.ts";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { formatError, hintOf, SyscallError } from "../errors.ts";
 import type { RuntimeSpec } from "../spec.ts";
 import { capabilityMask, capabilityNumber } from "./capabilities.ts";
 import { executeCommand, findCommand } from "./command.ts";
@@ -79,8 +79,8 @@ export function runInit(): never {
     if (!request) exitNow(1);
     initialise(request, at);
   } catch (error) {
-    const { message, hint, exitCode } = error as Error & { hint?: string; exitCode?: number };
-    const failure: StageFailure = { step, message, hint, exitCode };
+    const { exitCode } = error as { exitCode?: number };
+    const failure: StageFailure = { step, message: formatError(error), hint: hintOf(error), exitCode };
     send(channelFd, { kind: "failed", failure } satisfies InitReport);
     exitNow(exitCode ?? 1);
   }
@@ -203,7 +203,7 @@ function isClosed(fd: number): boolean {
 
 /** Made where it is missing, as Docker does; and it must lie inside: getcwd would show `(unreachable)` (CVE-2024-21626). */
 function enterWorkingDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o755 });
+  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o755 });
   process.chdir(path);
   if (!process.cwd().startsWith("/")) throw new Error("it lies outside of the container");
 }

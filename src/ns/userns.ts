@@ -62,8 +62,8 @@ let inside = config.uid === 0 && !config.isHostRoot;
  * function that comes back is the second half; the engine may start threads between the two.
  */
 export function beginUserNamespace(): () => void {
-  if (inside) return () => {};
   for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
+  if (inside) return () => {};
   inside = joinLiveHolder();
   if (inside) return () => {};
   const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);

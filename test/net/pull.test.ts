@@ -8,7 +8,10 @@ import { type Client, newClient } from "./client.ts";
 
 setDefaultTimeout(30_000);
 const layouts = mkdtempSync(join(tmpdir(), "pod-test-layouts-"));
-const realImages = join(import.meta.dir, "../../../shared/images/busybox-amd64");
+const realImages = join(
+  process.env.POD_TEST_IMAGES ?? join(import.meta.dir, "../../../shared/images"),
+  "busybox-amd64",
+);
 let registry: TestRegistry;
 let alpine: Layout;
 let client: Client;
