@@ -33,7 +33,19 @@ const holdersDir = `${config.dataDir}/run`;
  * Throws SyscallError or PodError with a hint where the host forbids it.
  */
 export function enterUserNamespace(): void {
-  beginUserNamespace()();
+  try {
+    beginUserNamespace()();
+  } catch (error) {
+    if (error instanceof ThreadsError) restartSingleThreaded();
+    throw error;
+  }
+}
+
+/** unshare(2) and setns(2) are EINVAL in a process with threads. */
+class ThreadsError extends PodError {
+  constructor(cause: unknown) {
+    super("enter a user namespace: this process has threads", { cause });
+  }
 }
 
 /** What the user is to be told once, by who asks first and can tell it: that this namespace maps one id only, and why. */
@@ -131,7 +143,7 @@ function joinLiveHolder(): boolean {
       joinUserNamespace(holder.pid);
       return true;
     } catch (error) {
-      if (hasCode(error, "EINVAL")) restartSingleThreaded(error);
+      if (hasCode(error, "EINVAL")) throw new ThreadsError(error);
       if (!(error instanceof SyntaxError) && !hasCode(error, "ENOENT", "ESRCH", "EACCES")) throw error;
       // it ended meanwhile, or its file is being written: the next one, or a new namespace
     }
@@ -188,7 +200,8 @@ function createUserNamespace(): () => void {
   try {
     unshare(CLONE_NEWUSER, "new user namespace");
   } catch (error) {
-    if (hasCode(error, "EINVAL")) restartSingleThreaded(error);
+    helper?.abandon();
+    if (hasCode(error, "EINVAL")) throw new ThreadsError(error);
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   }
   helper?.start();
@@ -203,16 +216,21 @@ function createUserNamespace(): () => void {
  * A child that stays outside and writes this process's maps, by newuidmap(1), or as real root directly. It is started
  * before unshare(2), since setuid programs get no privilege inside.
  */
-function startMapHelper(maps: IdMaps): { start(): void; wait(): undefined } {
+function startMapHelper(maps: IdMaps): { start(): void; wait(): undefined; abandon(): void } {
   const [go, answer] = [pipe(), pipe()];
   const argv = [String(process.pid), ...toMapArguments(maps.uid), "--", ...toMapArguments(maps.gid)];
   const child = Bun.spawn(["/bin/sh", "-c", config.isHostRoot ? rootMapScript : userMapScript, "sh", ...argv], {
     stdio: [go.readFd, answer.writeFd, answer.writeFd],
     env: { PATH: `${config.path}:/usr/bin:/usr/sbin:/bin:/sbin` },
   });
+  child.unref();
   close(go.readFd);
   close(answer.writeFd);
   return {
+    abandon() {
+      close(go.writeFd); // it ends without having done anything
+      close(answer.readFd);
+    },
     start() {
       writeAll(go.writeFd, Buffer.from("\n"));
       close(go.writeFd);
@@ -267,12 +285,9 @@ export function becomeRoot(): void {
   setDumpable(true); // real root changed its uid, which hides /proc/PID/ns from the monitor: prctl(2)
 }
 
-/**
- * unshare(2) is EINVAL in a process with threads. Run from source, the engine may have made some: start once more
- * with the settings that keep it from doing so.
- */
-function restartSingleThreaded(cause: unknown): never {
-  if (config.singleThreadRetry) throw new PodError("enter a user namespace: this process has threads", { cause });
+/** Starts this command once more, with the settings that keep the engine from making threads. */
+function restartSingleThreaded(): never {
+  if (config.singleThreadRetry) throw new PodError("enter a user namespace: this process has threads");
   execve("/proc/self/exe", config.argv, config.singleThreadEnvironment());
 }
 
