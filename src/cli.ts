@@ -5,7 +5,7 @@ import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
 import { type Call, reportFailure } from "./failure.ts";
 import { prepareFor, usesStore } from "./prepare.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
-import { build, versionText } from "./version.ts";
+import { build } from "./version.ts";
 
 const globalArgs = {
   version: { type: "boolean", alias: "v", description: "Print version information and quit" },
@@ -22,7 +22,6 @@ interface Early {
 
 /** Runs one command line (without the program's name) and returns the exit code. Throws nothing. */
 export async function runCli(argv: string[], early: Early = {}): Promise<number> {
-  if (argv.length === 1 && argv[0] === "version") return print(versionText());
   const call: Call = { path: "pod" };
   try {
     const { options, operands } = parseOptions(argv, globalArgs, { stopAtFirstOperand: true });

@@ -1,7 +1,5 @@
 /** Starts a stage or the command line; nothing else. */
 
-import { prepareEarly } from "./prepare.ts";
-
 const [, , name, ...args] = process.argv;
 
 switch (name) {
@@ -30,16 +28,25 @@ async function runMonitor(): Promise<void> {
 }
 
 async function runCommand(argv: string[]): Promise<number> {
-  const early = prepare(argv);
+  if (argv.length === 1 && argv[0] === "version") return await printVersion();
+  const early = await prepare(argv);
   return await (await import("./cli.ts")).runCli(argv, early);
 }
 
 /** Before the command line is loaded, for that may start threads; a failure is told in the command's name, later. */
-function prepare(argv: string[]): { failure?: unknown } {
+async function prepare(argv: string[]): Promise<{ failure?: unknown }> {
   try {
-    prepareEarly(argv);
+    (await import("./prepare.ts")).prepareEarly(argv);
     return {};
   } catch (failure) {
     return { failure };
   }
 }
+
+/** Asked by scripts before they do anything else: nothing else is loaded. */
+async function printVersion(): Promise<number> {
+  console.log((await import("./version.ts")).versionText());
+  return 0;
+}
+
+export {};
