@@ -109,6 +109,7 @@ const errnos: Record<number, [code: string, text: string]> = {
   98: ["EADDRINUSE", "address already in use"],
   99: ["EADDRNOTAVAIL", "cannot assign requested address"],
   101: ["ENETUNREACH", "network is unreachable"],
+  103: ["ECONNABORTED", "software caused connection abort"],
   104: ["ECONNRESET", "connection reset by peer"],
   107: ["ENOTCONN", "transport endpoint is not connected"],
   110: ["ETIMEDOUT", "connection timed out"],

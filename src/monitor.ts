@@ -44,9 +44,12 @@ export function runMonitor(prepared: Prepared): never {
   const client = new Client(channelFd);
   const entered = enter(prepared);
   const launch = waitForLaunch(client);
-  if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run; the start stage sees its channel close
-  unregisterHolder();
-  exitNow(0);
+  try {
+    if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run
+  } finally {
+    unregisterHolder();
+    exitNow(0); // whatever went wrong: a monitor that stays would hold mounts, and its channel the start stage
+  }
 }
 
 /** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
@@ -190,9 +193,10 @@ class Life {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125;
-    if (record.autoRemove) deleteContainer(record)();
-    else putState(record.id, { status: "created", exitCode, error: formatError(error) });
+    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    if (!record.autoRemove) putState(record.id, { status: "created", exitCode, error: formatError(error) });
     this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+    deleteFiles?.();
   }
 
   /** `config.json`: what init is about to carry out. */

@@ -61,23 +61,25 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
   const command = [program, "-f", "-o", `${options},allow_other`, target];
   const pid = spawnStage("__guard", null, { args: [String(process.pid), ...command], cwd: config.dataDir });
   const pidfd = pidfdOpen(pid);
-  waitForMount(target, pid, pidfd);
-  return {
-    path: target,
-    helperPidfd: pidfd,
-    unmount() {
-      unlessErrno(["EINVAL"], () => umount(target, MNT_DETACH)); // it ends by itself when the last user is gone
-      if (poll([{ fd: pidfd, events: POLLIN }], 2000)[0] === 0) unlessErrno(["ESRCH"], () => pidfdSendSignal(pidfd, 9));
-      waitPid(pid, true);
-      close(pidfd);
-    },
+  const unmount = () => {
+    unlessErrno(["EINVAL"], () => umount(target, MNT_DETACH)); // it ends by itself when the last user is gone
+    if (poll([{ fd: pidfd, events: POLLIN }], 2000)[0] === 0) unlessErrno(["ESRCH"], () => pidfdSendSignal(pidfd, 9));
+    waitPid(pid, true);
+    close(pidfd);
   };
+  try {
+    waitForMount(target, pidfd);
+  } catch (error) {
+    unmount(); // it may have mounted before it was killed: nothing could then be removed
+    throw error;
+  }
+  return { path: target, helperPidfd: pidfd, unmount };
 }
 
 const POLLPRI = 0x2;
 
 /** The kernel wakes pollers of mountinfo at each change: proc(5). */
-function waitForMount(target: string, pid: number, pidfd: number): void {
+function waitForMount(target: string, pidfd: number): void {
   const mountinfo = open("/proc/self/mountinfo", O_RDONLY);
   const before = mountIdOf(`${target}/..`);
   try {
@@ -91,7 +93,6 @@ function waitForMount(target: string, pid: number, pidfd: number): void {
         10_000,
       );
       if (!ended) continue;
-      waitPid(pid, true);
       throw new PodError("fuse-overlayfs could not mount the root file system", {
         hint: "is /dev/fuse there and open to you? (sudo modprobe fuse; ls -l /dev/fuse)",
       });

@@ -318,6 +318,19 @@ describe("a bad host", () => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("fuse-overlayfs that dies as soon as it has mounted is told as such, and leaves nothing", async () => {
+    const script = `${Bun.which("fuse-overlayfs")} "$@" &
+for target; do :; done
+until grep -q " $target " /proc/self/mountinfo; do :; done
+kill -9 $!
+wait`;
+    const env = { PATH: programs({ "fuse-overlayfs": script }) };
+    const result = await host.podWith({ env }, ...run, "--storage-driver", "fuse-overlayfs", "starter", "true");
+    expect(result.code).toBe(125);
+    expect(result.stderr).toMatch(/not connected|root file system/);
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
   test("missing /dev/fuse and /dev/net/tun say so", async () => {
     const without = (...args: string[]) => {
       // An empty /dev with the usual nodes: what a container without these devices shows.
