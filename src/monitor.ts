@@ -6,7 +6,7 @@
 
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { formatError, hintOf } from "./errors.ts";
+import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
@@ -97,6 +97,8 @@ function waitForLaunch(client: Client): Launch | undefined {
   }
 }
 
+const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
+
 /** One run of one container. */
 class Life {
   private state: ContainerState = { status: "created" };
@@ -185,14 +187,15 @@ class Life {
   }
 
   /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
-  fail(error: unknown): void {
+  fail(cause: unknown): void {
     const { record } = this.container;
+    const error = this.rootfsHasEnded() ? new PodError(rootfsEndedText, { cause }) : cause;
     if (this.initPidfd !== -1) {
       unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
       waitPid(this.initPid, true);
     }
     this.cleanUp();
-    const exitCode = (error as { exitCode?: number }).exitCode ?? 125;
+    const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, { status: "created", exitCode, error: formatError(error) });
     this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
@@ -248,7 +251,7 @@ class Life {
     const { code, signal } = waitPid(this.initPid, true)!;
     close(this.initPidfd);
     this.initPidfd = -1;
-    if (this.rootfs?.helperPidfd && poll([{ fd: this.rootfs.helperPidfd, events: POLLIN }], 0)[0]) this.rootfsEnded();
+    if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
     this.state = { status: "exited", exitCode, error, started: this.state.started, finished: new Date().toISOString() };
@@ -266,10 +269,15 @@ class Life {
     }
   }
 
+  private rootfsHasEnded(): boolean {
+    const fd = this.rootfs?.helperPidfd;
+    return fd !== undefined && poll([{ fd, events: POLLIN }], 0)[0] !== 0;
+  }
+
   /** The root file system's process was killed: nothing inside can go on. */
   private rootfsEnded(): void {
     if (this.rootfsLost) return;
-    this.noteError("fuse-overlayfs ended, and the root file system with it");
+    this.noteError(rootfsEndedText);
     this.rootfsLost = true;
     this.rootfs!.helperPidfd = undefined;
     if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { config } from "../config.ts";
-import { formatError, PodError } from "../errors.ts";
+import { formatError, hasCode, PodError } from "../errors.ts";
 import { CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, O_RDONLY, POLLIN } from "./constants.ts";
 import { channelFd, receive, send, spawnStage } from "./stage.ts";
 import { poll, socketPair } from "./sys/descriptor.ts";
@@ -71,7 +71,8 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
     waitForMount(target, pidfd);
   } catch (error) {
     unmount(); // it may have mounted before it was killed: nothing could then be removed
-    throw error;
+    if (!hasCode(error, "ENOTCONN", "ECONNABORTED")) throw error;
+    throw new PodError("fuse-overlayfs ended, and the root file system with it", { cause: error });
   }
   return { path: target, helperPidfd: pidfd, unmount };
 }

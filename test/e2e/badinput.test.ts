@@ -327,7 +327,7 @@ wait`;
     const env = { PATH: programs({ "fuse-overlayfs": script }) };
     const result = await host.podWith({ env }, ...run, "--storage-driver", "fuse-overlayfs", "starter", "true");
     expect(result.code).toBe(125);
-    expect(result.stderr).toMatch(/not connected|root file system/);
+    expect(result.stderr).toMatch(/fuse-overlayfs ended|fuse-overlayfs could not mount the root file system/);
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
