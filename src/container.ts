@@ -152,9 +152,7 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
 export function remove(text: string, options: { force: boolean }): void {
-  const { id } = findContainer(text).record;
-  repairContainers();
-  const container = readContainer(id);
+  const container = readContainer(findThenRepair(text));
   if (!container) return; // it was a --rm container whose monitor had been killed
   const { record, state } = container;
   if (state.status === "running") {
@@ -167,4 +165,13 @@ export function remove(text: string, options: { force: boolean }): void {
     if (state.monitor) waitForEnd(state.monitor);
   }
   deleteContainer(record)(); // with --rm its monitor may have done so
+}
+
+/** The id. Found first, since repairing may remove it; and repaired also where there is none: killed commands leave more than records. */
+function findThenRepair(text: string): string {
+  try {
+    return findContainer(text).record.id;
+  } finally {
+    repairContainers();
+  }
 }

@@ -4,6 +4,8 @@
  */
 
 import { expect, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Family, isRunning, type Role } from "./family.ts";
 import { type Host, onBothDrivers } from "./harness.ts";
 import { exitCode } from "./terminal.ts";
@@ -29,6 +31,17 @@ onBothDrivers("SIGKILL", (host) => {
     }
     expect(failures.map(({ message, cause }) => `${message}: ${(cause as Error).message}`)).toEqual([]);
   }, 120_000);
+});
+
+onBothDrivers("what a killed command was making", (host) => {
+  test("is swept by the next one, also by an `rm` that finds nothing", async () => {
+    await host.must("run", "--rm", "--network", "none", "starter", "true");
+    const tag = `999999-5-${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8)}`; // no such process
+    mkdirSync(join(host.dataDir, "tmp", `${tag}-2/upper`), { recursive: true });
+    writeFileSync(join(host.dataDir, "locks/leases", `${tag}-1`), "");
+    await host.pod("rm", "-f", "nosuch");
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
 });
 
 interface Round {
