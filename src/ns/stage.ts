@@ -13,15 +13,14 @@ export const channelFd = 3;
 const self = config.isHostRoot ? "/proc/self/exe" : process.execPath;
 
 /**
- * Starts a stage with `channel` as its descriptor 3 and `stdio` as 0, 1 and 2 (null is /dev/null); further ones follow
- * from 4 on. It runs from `executable`, by default this very program. Returns its pid.
+ * Starts a stage with `channel` as its descriptor 3 and `stdio` as 0, 1 and 2 (null is /dev/null). It runs from
+ * `executable`, by default this very program. Returns its pid.
  */
 export function spawnStage(
   name: StageName,
   channel: number | null,
   options: {
     stdio?: [number | null, number | null, number | null];
-    extra?: number[];
     executable?: string;
     args?: string[];
     cwd?: string;
@@ -29,7 +28,7 @@ export function spawnStage(
 ): number {
   const program = config.argv.length > 1 && !config.isCompiled ? config.argv.slice(1, 2) : [];
   const child = Bun.spawn([options.executable ?? self, ...program, name, ...(options.args ?? [])], {
-    stdio: [...(options.stdio ?? [null, null, null]), channel, ...(options.extra ?? [])] as never,
+    stdio: [...(options.stdio ?? [null, null, null]), channel] as never,
     env: config.stageEnvironment(),
     cwd: options.cwd ?? "/",
     argv0: "pod",

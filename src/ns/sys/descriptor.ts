@@ -69,35 +69,6 @@ export function socketPair(kind: "stream" | "packets"): [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** sockaddr_un; paths over 107 bytes do not fit: <sys/un.h>. */
-function unixAddress(path: string): Uint8Array {
-  const bytes = Buffer.from(path);
-  if (bytes.length > 107) throw new SyscallError("bind", 36 /* ENAMETOOLONG */, path);
-  const sockaddr = Buffer.alloc(2 + bytes.length + 1);
-  sockaddr.writeUInt16LE(AF_UNIX);
-  bytes.copy(sockaddr, 2);
-  return sockaddr;
-}
-/** A listening unix stream socket at `path`; non-blocking. */
-export function listenUnix(path: string): number {
-  const fd = check("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const sockaddr = unixAddress(path);
-  check("bind", c.bind(fd, sockaddr, sockaddr.length), path);
-  check("listen", c.listen(fd, 128), path);
-  return fd;
-}
-/** A connection to the unix stream socket at `path`; blocking. */
-export function connectUnix(path: string): number {
-  const fd = check("socket", c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr = unixAddress(path);
-  try {
-    check("connect", c.connect(fd, sockaddr, sockaddr.length), path);
-  } catch (error) {
-    c.close(fd);
-    throw error;
-  }
-  return fd;
-}
 /** accept4(2), close-on-exec and non-blocking; undefined where nobody waits. */
 export function accept(fd: number): number | undefined {
   return transfer("accept", fd, () => c.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK));

@@ -4,7 +4,6 @@ import { SyscallError } from "../../errors.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
-  AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   LOCK_EX,
   LOCK_NB,
@@ -71,10 +70,6 @@ export function duplicate(from: number, to: number): void {
 export function mkdirAt(dirFd: number, name: string, mode: number): void {
   check("mkdir", c.mkdirat(dirFd, cstring(name), mode), name);
 }
-/** mknodat(2). `device` is makedev(3)'s number. */
-export function mknodAt(dirFd: number, name: string, mode: number, device: number | bigint = 0): void {
-  check("mknod", c.mknodat(dirFd, cstring(name), mode, device), name);
-}
 /** gnu_dev_makedev(3). */
 export function makeDevice(major: number, minor: number): bigint {
   const [high, low] = [BigInt(major), BigInt(minor)];
@@ -83,24 +78,8 @@ export function makeDevice(major: number, minor: number): bigint {
 export function symlinkAt(target: string, dirFd: number, name: string): void {
   check("symlink", c.symlinkat(cstring(target), dirFd, cstring(name)), name);
 }
-/** linkat(2) without following a symlink at `oldName`. */
-export function linkAt(oldDirFd: number, oldName: string, newDirFd: number, newName: string): void {
-  check("link", c.linkat(oldDirFd, cstring(oldName), newDirFd, cstring(newName), 0), newName);
-}
 export function unlinkAt(dirFd: number, name: string): void {
   check("unlink", c.unlinkat(dirFd, cstring(name), 0), name);
-}
-export function rmdirAt(dirFd: number, name: string): void {
-  check("rmdir", c.unlinkat(dirFd, cstring(name), AT_REMOVEDIR), name);
-}
-/** renameat2(2). Flags: RENAME_NOREPLACE or 0. */
-export function renameAt(oldDirFd: number, oldName: string, newDirFd: number, newName: string, flags = 0): void {
-  check("rename", c.renameat2(oldDirFd, cstring(oldName), newDirFd, cstring(newName), flags), newName);
-}
-export function readlinkAt(dirFd: number, name: string): string {
-  const buffer = Buffer.alloc(4096);
-  const length = check("readlink", c.readlinkat(dirFd, cstring(name), buffer, buffer.length), name);
-  return buffer.toString("utf8", 0, length);
 }
 
 export function fchown(fd: number, uid: number, gid: number): void {
@@ -113,10 +92,6 @@ export function fchmod(fd: number, mode: number): void {
 export function chownAt(dirFd: number, name: string, uid: number, gid: number): void {
   check("chown", c.fchownat(dirFd, cstring(name), uid, gid, AT_SYMLINK_NOFOLLOW), name);
 }
-/** fchmodat(2). It follows symlinks: only for names known to be something else. */
-export function chmodAt(dirFd: number, name: string, mode: number): void {
-  check("chmod", c.fchmodat(dirFd, cstring(name), mode, 0), name);
-}
 
 /** A time as timespec: whole seconds (may be negative) and nanoseconds. */
 export interface Time {
@@ -128,10 +103,6 @@ function timespecs(accessed: Time, modified: Time): BigInt64Array {
 }
 export function futimens(fd: number, accessed: Time, modified: Time): void {
   check("futimens", c.futimens(fd, timespecs(accessed, modified)), `descriptor ${fd}`);
-}
-/** utimensat(2) on the name itself, not through a symlink. */
-export function setTimesAt(dirFd: number, name: string, accessed: Time, modified: Time): void {
-  check("utimensat", c.utimensat(dirFd, cstring(name), timespecs(accessed, modified), AT_SYMLINK_NOFOLLOW), name);
 }
 
 /** What statx(2) tells. Sizes in bytes; `blocks` of 512 bytes; `device` is major * 2^20 + minor style makedev, as bigint. */
@@ -193,15 +164,6 @@ export function parseStatus(buffer: Buffer): Status {
   };
 }
 
-/** lsetxattr(2) on `path` itself. */
-export function setXattr(path: string, name: string, value: Uint8Array): void {
-  const bytes = value.length ? value : new Uint8Array(1); // an address is needed even for no bytes
-  check("setxattr", c.lsetxattr(cstring(path), cstring(name), bytes, value.length, 0), `${path} ${name}`);
-}
-export function fsetXattr(fd: number, name: string, value: Uint8Array): void {
-  const bytes = value.length ? value : new Uint8Array(1);
-  check("setxattr", c.fsetxattr(fd, cstring(name), bytes, value.length, 0), name);
-}
 /** lgetxattr(2); undefined where there is none of that name. */
 export function getXattr(path: string, name: string): Buffer | undefined {
   const buffer = Buffer.alloc(65536); // XATTR_SIZE_MAX

@@ -1,7 +1,6 @@
 /** Processes, their identity, signals and limits. */
 
 import {
-  F_SETFD,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
   PR_CAP_AMBIENT_RAISE,
@@ -133,10 +132,6 @@ export function execve(path: string, argv: string[], env: string[]): never {
 /** Marks all descriptors from `first` on close-on-exec: close_range(2) with CLOSE_RANGE_CLOEXEC. */
 export function closeOnExecFrom(first: number): void {
   check("close_range", syscall("close_range", first, 0xffffffff, 4), `from ${first}`);
-}
-
-export function setCloseOnExec(fd: number, on: boolean): void {
-  check("fcntl", c.fcntl(fd, F_SETFD, on ? 1 : 0), `descriptor ${fd}`);
 }
 
 /** waitpid(2) of a named child. Undefined where it still runs and `block` is false. */
