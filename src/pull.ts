@@ -12,6 +12,7 @@ import { openPartialBlob } from "./storage/blobs.ts";
 import { findImage, holdLease, type Image, putImage } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 import { openStore } from "./storage/store.ts";
+import { isWhole } from "./storage/used.ts";
 
 const indexDepthLimit = 3;
 const configType = /^application\/vnd\.(oci\.image\.config\.v1|docker\.container\.image\.v1)\+json$/;
@@ -34,7 +35,8 @@ export async function pull(text: string, options: { platform?: string; progress:
   const repository = openRepository(reference, note);
   const local = findImage(formatReference(reference));
   const digest = local && (reference.digest ?? (await repository.currentDigest(reference.tag!)));
-  if (digest && satisfies(local.platform, wanted) && local.references.includes(digestReference(reference, digest))) {
+  const isKnown = digest && local.references.includes(digestReference(reference, digest));
+  if (isKnown && isWhole(local) && satisfies(local.platform, wanted)) {
     progress({ kind: "done", digest, upToDate: true });
     return local;
   }

@@ -76,7 +76,10 @@ export async function openPartialBlob(descriptor: Descriptor): Promise<PartialBl
     const fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
     try {
       while (!lock(fd, "exclusive", false)) await Bun.sleep(50);
-      if (isStill(fd, path)) return await resume(fd, path, descriptor, algorithm);
+      if (isStill(fd, path)) {
+        if (!hasBlob(descriptor.digest)) return await resume(fd, path, descriptor, algorithm);
+        rmSync(path, { force: true }); // made anew when who held the lock had just finished
+      }
     } catch (error) {
       close(fd);
       throw error;

@@ -79,9 +79,13 @@ export function removeReference(reference: string): void {
   changeIndex((manifests) => takeName(manifests, reference));
 }
 
-/** Takes an image with all its names from the index; `collectGarbage` removes what only it used. */
+/**
+ * Takes an image with the names that it had from the index; `collectGarbage` removes what only it used. A name that
+ * another command has given it meanwhile keeps it.
+ */
 export function deleteImage(image: Image): void {
-  changeIndex((manifests) => manifests.filter(({ digest }) => digest !== image.digest));
+  const isOld = (name: string | undefined) => name === undefined || image.references.includes(name);
+  changeIndex((manifests) => manifests.filter((entry) => entry.digest !== image.digest || !isOld(nameOf(entry))));
 }
 
 /** The index as it is on disk; empty where there is none yet. */

@@ -58,6 +58,12 @@ export function leasedNames(): Set<string> {
   return names;
 }
 
+/** The pids of those that hold leases. To be called under `leasesLock`. */
+export function leaseHolders(): number[] {
+  leasedNames(); // leaves those of processes that live
+  return [...new Set(readdirSync(paths.leases).map((file) => Number.parseInt(file, 10)))];
+}
+
 /** Removes the leases of dead processes. Cheap where there are none. */
 export function sweepLeases(): void {
   if (readdirSync(paths.leases).length > 0) withLock(leasesLock, leasedNames);
