@@ -133,6 +133,11 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && codes.includes((error as { code?: string }).code ?? "");
 }
 
+/** The error that the others were thrown for. */
+export function rootCause(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
+}
+
 /** The chain of causes as one line of text: `start web: mount /proc: operation not permitted (EPERM)`. */
 export function formatError(error: unknown): string {
   const parts: string[] = [];

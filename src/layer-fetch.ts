@@ -5,15 +5,11 @@ import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { hasBlob } from "./storage/blobs.ts";
-import { extractLayer, hasLayer } from "./storage/layers.ts";
+import { extractLayer, hasLayer, type LayerPlace } from "./storage/layers.ts";
 
 /** One layer of the image that is being pulled. */
-export interface Layer {
+export interface Layer extends LayerPlace {
   descriptor: Descriptor;
-  diffId: string;
-  chainId: string;
-  /** chainIds of the layers below, the lowest first. */
-  parents: string[];
 }
 
 const lanes = 3; // Docker's max-concurrent-downloads
@@ -80,6 +76,5 @@ async function extract(layer: Layer, download: Download, report: (bytes: number)
       if (download.isEnded) report(bytes); // until then the download is what the user waits for
     }
   };
-  const { diffId, chainId, parents, descriptor } = layer;
-  await extractLayer(source(), { mediaType: descriptor.mediaType, diffId, chainId, parents });
+  await extractLayer(source(), layer);
 }

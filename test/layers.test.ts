@@ -35,7 +35,7 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor|system|unshare|prepare)\.ts$/,
+  /^(image|container|monitor|prune|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(pull|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,

@@ -61,7 +61,10 @@ export function parseJson<T>(text: string, path: string): T {
   try {
     return JSON.parse(text) as T;
   } catch (error) {
-    throw new PodError(`read ${path}: it is damaged`, { cause: error, hint: `move ${path} away, then try again` });
+    throw new PodError(`read ${path}: it is damaged`, {
+      cause: error,
+      hint: "`pod system check --repair` mends what it can",
+    });
   }
 }
 

@@ -6,7 +6,7 @@ import { hasCode } from "../errors.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
 import { makeTemporaryDir, removeTree, withLock } from "./files.ts";
-import { layerFolder, layerLink } from "./layers.ts";
+import { layerFolder, layerLink, layerName } from "./layers.ts";
 import { leasesLock } from "./leases.ts";
 import { paths } from "./store.ts";
 import { isOfLiveProcess } from "./tags.ts";
@@ -39,7 +39,7 @@ export function collectGarbage({ measure = false } = {}): Collected {
     });
     sweepLayerLocks();
     collectTemporary(doomed);
-    return { deleted, reclaimedBytes: measure ? allocatedBytes(doomed.dir) : 0 };
+    return { deleted, reclaimedBytes: measure ? doomed.allocatedBytes() : 0 };
   } finally {
     removeTree(doomed.dir); // the long part: needs no lock
   }
@@ -48,11 +48,18 @@ export function collectGarbage({ measure = false } = {}): Collected {
 /** Where things are moved to before they are deleted: that is quick and leaves none half deleted. */
 class Doomed {
   readonly dir = makeTemporaryDir();
+  readonly #taken: string[] = [];
 
   take(path: string): void {
     const folder = join(this.dir, basename(dirname(path)));
     mkdirSync(folder, { recursive: true });
-    renameSync(path, join(folder, basename(path)));
+    const target = join(folder, basename(path));
+    renameSync(path, target);
+    this.#taken.push(target);
+  }
+
+  allocatedBytes(): number {
+    return this.#taken.reduce((sum, path) => sum + allocatedBytes(path), 0);
   }
 }
 
@@ -69,7 +76,7 @@ function collectLayers(used: Set<string>, doomed: Doomed): string[] {
   const usedFolders = new Set([...used].map(layerFolder));
   const unused = readdirSync(paths.layers).filter((folder) => !usedFolders.has(folder));
   for (const folder of unused) doomed.take(join(paths.layers, folder));
-  return unused.map((folder) => `${folder.length === 128 ? "sha512" : "sha256"}:${folder}`);
+  return unused.map(layerName);
 }
 
 /** Links of layers that are gone, also of those that were never finished: who is extracting has a lease. */

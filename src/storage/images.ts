@@ -80,12 +80,22 @@ export function removeReference(reference: string): void {
 }
 
 /**
- * Takes an image with the names that it had from the index; `collectGarbage` removes what only it used. A name that
- * another command has given it meanwhile keeps it.
+ * Takes images with the names that they had from the index; `collectGarbage` removes what only they used. A name that
+ * another command has given one meanwhile keeps it.
  */
-export function deleteImage(image: Image): void {
-  const isOld = (name: string | undefined) => name === undefined || image.references.includes(name);
-  changeIndex((manifests) => manifests.filter((entry) => entry.digest !== image.digest || !isOld(nameOf(entry))));
+export function deleteImage(...images: Image[]): void {
+  const leaving = new Map(images.map(({ digest, references }) => [digest, references]));
+  const stays = (entry: Descriptor) => {
+    const name = nameOf(entry);
+    const names = leaving.get(entry.digest);
+    return !names || (name !== undefined && !names.includes(name));
+  };
+  changeIndex((manifests) => manifests.filter(stays));
+}
+
+/** Without a tag: no name at all, or digests alone. */
+export function isDangling({ references }: Image): boolean {
+  return references.every((reference) => reference.includes("@"));
 }
 
 /** The index as it is on disk; empty where there is none yet. */
@@ -99,6 +109,11 @@ export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): 
     const index = readIndex();
     writeJson(paths.index, { ...index, manifests: change(index.manifests) });
   });
+}
+
+/** Writes the list anew, whatever is there. */
+export function replaceIndex(manifests: Descriptor[]): void {
+  withLock("index", () => writeJson(paths.index, { schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
 }
 
 function toImage(entries: Descriptor[]): Image | undefined {
@@ -129,7 +144,8 @@ function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.
   return manifest.layers.reduce((sum, { size }, index) => sum + (layers[index]?.sizeBytes ?? size), 0);
 }
 
-function nameOf(entry: Descriptor): string | undefined {
+/** The name that an entry of the index gives its manifest. */
+export function nameOf(entry: Descriptor): string | undefined {
   return entry.annotations?.[nameAnnotation];
 }
 

@@ -17,14 +17,15 @@ export const leasesLock = "leases-lock";
 
 /**
  * Keeps digests and chainIds from collection until `release` or the end of this process. Take the lease first, look
- * whether the things are there afterwards, and release it once a record (the index, a container) names them.
+ * whether the things are there afterwards, and release it once a record (the index, a container) names them. A function
+ * is called while nothing can be collected.
  */
-export function holdLease(names: string[]): { add(names: string[]): void; release(): void } {
+export function holdLease(names: string[] | (() => string[])): { add(names: string[]): void; release(): void } {
   const path = join(paths.leases, processTag());
   let fd: number | undefined = withLock(leasesLock, () => {
     const lease = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
     lock(lease, "exclusive");
-    appendFileSync(path, toLines(names));
+    appendFileSync(path, toLines(typeof names === "function" ? names() : names));
     return lease;
   });
   return {

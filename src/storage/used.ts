@@ -1,16 +1,27 @@
 /** What of the store is needed: names of blobs and layers, by who needs them. */
 
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { ImageConfig, Manifest } from "../spec.ts";
 import { hasBlob, readJsonBlob } from "./blobs.ts";
 import { listContainers } from "./containers.ts";
 import { changeIndex, type Image, readIndex } from "./images.ts";
-import { chainIds, hasLayer } from "./layers.ts";
+import { chainIds, hasLayer, layerName } from "./layers.ts";
 import { leasedNames } from "./leases.ts";
+import { paths } from "./store.ts";
 
 /** Digests of an image's manifest, config and layers, and the chainIds of its layers. */
 export function partsOf({ digest, manifest, config }: Pick<Image, "digest" | "manifest" | "config">): string[] {
   const blobs = [manifest.config, ...manifest.layers].map((descriptor) => descriptor.digest);
   return [digest, ...blobs, ...chainIds(config.rootfs.diff_ids)];
+}
+
+/** Every blob and layer that is there. */
+export function namesInStore(): string[] {
+  const blobs = readdirSync(paths.blobs).flatMap((algorithm) =>
+    readdirSync(join(paths.blobs, algorithm)).map((hex) => `${algorithm}:${hex}`),
+  );
+  return [...blobs, ...readdirSync(paths.layers).map(layerName)];
 }
 
 /** Whether the image is still recorded, with its extracted layers. */

@@ -1,0 +1,184 @@
+/** Whether the store is true: every digest, and every reference from the index down to the files of layers and containers. */
+
+import { createReadStream, existsSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { formatError } from "../errors.ts";
+import { familiarName, parseReference } from "../reference.ts";
+import { type Descriptor, type ImageConfig, type Manifest, mediaTypes } from "../spec.ts";
+import { blobPath, deleteBlob, hasBlob, readBlob, readJsonBlob } from "./blobs.ts";
+import { checkLayer, type ImageLayer, type LayerState } from "./checklayer.ts";
+import { type Container, containerDir, readContainer, readName } from "./containers.ts";
+import { changeIndex, nameOf, readIndex, replaceIndex } from "./images.ts";
+import { chainIds, hasLayer } from "./layers.ts";
+import { holdLease } from "./leases.ts";
+import { paths } from "./store.ts";
+import { namesInStore } from "./used.ts";
+
+export interface Problem {
+  /** `image alpine:latest`, `layer sha256:…`, `container web`. */
+  object: string;
+  fault: string;
+  /** What the user can do about it. */
+  remedy: string;
+  /** Does it, where pod can do it alone, and says what was done. */
+  mend?: () => Promise<string> | string;
+}
+
+/** Told of each problem when it is found: what it mends is whole when the walk goes on. */
+export type Report = (problem: Problem) => Promise<void>;
+
+/** Says how many of each there are. Nothing is collected meanwhile; what other commands bring is not looked at. */
+export async function checkStore(report: Report): Promise<{ images: number; layers: number; containers: number }> {
+  const lease = holdLease(namesInStore);
+  try {
+    const damaged = await checkBlobs(report);
+    const images = await readImages(report);
+    const layers = new Map<string, LayerState>();
+    for (const entries of images) await checkImage(entries, damaged, layers, report);
+    const containers = readdirSync(paths.containers);
+    for (const id of containers) await checkContainer(id, report);
+    return { images: images.length, layers: layers.size, containers: containers.length };
+  } finally {
+    lease.release();
+  }
+}
+
+/** Used or not: a pull takes what is there as given. Returns those whose bytes are not what their name says. */
+async function checkBlobs(report: Report): Promise<Set<string>> {
+  const damaged = new Set<string>();
+  for (const algorithm of readdirSync(paths.blobs) as "sha256"[]) {
+    for (const hex of readdirSync(join(paths.blobs, algorithm))) {
+      const hasher = new Bun.CryptoHasher(algorithm);
+      const path = join(paths.blobs, algorithm, hex);
+      for await (const chunk of createReadStream(path, { highWaterMark: 1 << 19 })) hasher.update(chunk as Buffer);
+      const found = hasher.digest("hex");
+      if (found === hex) continue;
+      const digest = `${algorithm}:${hex}`;
+      damaged.add(digest);
+      await report({
+        object: `blob ${digest}`,
+        fault: `its bytes have the digest ${algorithm}:${found}`,
+        remedy: "`pod system check --repair` removes it, and says which images need it",
+        mend: () => {
+          deleteBlob(digest);
+          return "removed";
+        },
+      });
+    }
+  }
+  return damaged;
+}
+
+/** The index's entries, those of one manifest together. */
+async function readImages(report: Report): Promise<Descriptor[][]> {
+  try {
+    readIndex();
+  } catch (error) {
+    await report({
+      object: "index.json",
+      fault: formatError(error),
+      remedy: "`pod system check --repair` makes it again from the manifests that are there; names are lost",
+      mend: () => {
+        const found = findManifests();
+        replaceIndex(found);
+        return `made again, with ${found.length} images that have lost their names`;
+      },
+    });
+  }
+  try {
+    return [...Map.groupBy(readIndex().manifests, ({ digest }) => digest).values()];
+  } catch {
+    return []; // reported above
+  }
+}
+
+/** The manifests among the blobs: small JSON files that name a config which is there. */
+function findManifests(): Descriptor[] {
+  return namesInStore().flatMap((digest): Descriptor[] => {
+    if (!hasBlob(digest) || statSync(blobPath(digest)).size > manifestMaximum) return [];
+    try {
+      const bytes = readBlob(digest);
+      const { mediaType = mediaTypes.manifest, config, layers }: Manifest = JSON.parse(bytes.toString());
+      return Array.isArray(layers) && hasBlob(config.digest) ? [{ mediaType, digest, size: bytes.length }] : [];
+    } catch {
+      return []; // a layer, or a config
+    }
+  });
+}
+
+const manifestMaximum = 4 << 20; // distribution-spec: what registries take
+
+async function checkImage(
+  entries: Descriptor[],
+  damaged: Set<string>,
+  layers: Map<string, LayerState>,
+  report: Report,
+): Promise<void> {
+  const { digest } = entries[0]!;
+  const references = entries.map(nameOf).filter((name) => name !== undefined);
+  const reference = references.find((name) => !name.includes("@")) ?? references[0];
+  const name = reference ? familiarName(parseReference(reference)) : digest;
+  const remedy = reference ? `\`pod pull ${name}\` brings it again` : `\`pod rmi ${digest}\` gives it up`;
+  const faulty = (fault: string, mend?: Problem["mend"]) => report({ object: `image ${name}`, fault, remedy, mend });
+  const drop = () => {
+    changeIndex((manifests) => manifests.filter((entry) => entry.digest !== digest));
+    return "it can't be rebuilt: dropped from the index";
+  };
+  const faultOf = (blob: { digest: string; size: number }) => {
+    if (!hasBlob(blob.digest)) return "is missing";
+    if (damaged.has(blob.digest)) return "is damaged";
+    const { size } = statSync(blobPath(blob.digest));
+    return size === blob.size ? undefined : `has ${size} bytes, not ${blob.size}`;
+  };
+
+  const manifestFault = faultOf(entries[0]!);
+  if (manifestFault) return await faulty(`its manifest ${digest} ${manifestFault}`, drop);
+  const manifest = readJsonBlob<Manifest>(digest);
+  const configFault = faultOf(manifest.config);
+  if (configFault) return await faulty(`its config ${manifest.config.digest} ${configFault}`, drop);
+  for (const layer of toLayers(manifest, readJsonBlob<ImageConfig>(manifest.config.digest))) {
+    const blobFault = faultOf(layer.blob);
+    const state = layers.get(layer.chainId) ?? (await checkLayer(layer, blobFault === undefined, report));
+    layers.set(layer.chainId, state);
+    if (state.kind === "lost") return await faulty(`its layer ${layer.chainId} is lost: ${state.why}`, drop);
+    if (state.kind === "faulty") return; // reported; the layers above are made with what is in it
+    if (blobFault) await faulty(`it runs, but the blob ${layer.blob.digest} of a layer ${blobFault}`);
+  }
+}
+
+function toLayers(manifest: Manifest, { rootfs }: ImageConfig): ImageLayer[] {
+  const chain = chainIds(rootfs.diff_ids);
+  return manifest.layers.map((blob, index) => ({
+    blob,
+    diffId: rootfs.diff_ids[index]!,
+    chainId: chain[index]!,
+    parents: chain.slice(0, index),
+  }));
+}
+
+async function checkContainer(id: string, report: Report): Promise<void> {
+  let container: Container | undefined;
+  try {
+    container = readContainer(id);
+  } catch (error) {
+    const remedy = `save what you need from ${containerDir(id)}/upper, then remove that folder in \`pod unshare\``;
+    return await report({ object: `container ${id.slice(0, 12)}`, fault: formatError(error), remedy });
+  }
+  if (!container) return; // removed meanwhile
+  const { name, image, layers } = container.record;
+  const object = `container ${name}`;
+  const remedy = `\`pod pull ${image.reference}\` may bring it again; \`pod rm ${name}\` gives it up`;
+  const lost = layers.find((chainId) => !hasLayer(chainId));
+  if (lost) await report({ object, fault: `its layer ${lost} is missing`, remedy });
+  if (!hasBlob(image.id)) await report({ object, fault: `its image's config ${image.id} is missing`, remedy });
+  if (readName(name) === id || !existsSync(containerDir(id))) return;
+  await report({
+    object,
+    fault: "nobody finds it by its name",
+    remedy: "`pod system check --repair` writes the name again",
+    mend: () => {
+      symlinkSync(id, join(paths.names, name));
+      return "the name is written again";
+    },
+  });
+}
