@@ -4,8 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { startRegistry, type TestRegistry } from "../registry.ts";
+import { file } from "../storage/archive.ts";
+import { pushImage, shell } from "./crafted.ts";
 import { binary, Host, onBothDrivers, quietRun } from "./harness.ts";
-import { publish } from "./images.ts";
+
 import { randomNumbers, seed } from "./random.ts";
 import { contentOf, expectWhole, killRounds } from "./storekill.ts";
 
@@ -13,9 +15,8 @@ let registry: TestRegistry;
 let image: string;
 beforeAll(async () => {
   registry = await startRegistry();
-  const files = (folder: string) =>
-    Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`${folder}/f${i}`, noise(i * 20)]));
-  image = await publish(registry, "team/app:1", { layers: [files("a"), files("b"), { "etc/motd": "hello\n" }] });
+  const files = (folder: string) => Array.from({ length: 100 }, (_, i) => file(`${folder}/f${i}`, noise(i * 60)));
+  image = await pushImage(registry, "team/app", [shell(), files("a"), [...files("b"), file("etc/motd", "hello\n")]]);
 });
 afterAll(() => registry.stop());
 
@@ -43,7 +44,7 @@ onBothDrivers("many commands at once", (host) => {
     });
     isOver = true;
     await removing;
-    const wanted = (i: number) => (i % 2 ? `0 ${image}\n` : "0 hello\n");
+    const wanted = (i: number) => (i % 2 ? `0 ${image}:latest\n` : "0 hello\n");
     expect(results).toEqual(results.map((_, i) => Array(3).fill(wanted(i))));
     await expectWhole(host, "afterwards");
     await host.must("image", "prune", "-af");
