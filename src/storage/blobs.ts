@@ -141,8 +141,10 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       partial.close();
     },
     close() {
-      if (isOpen) close(fd);
+      if (!isOpen) return;
       isOpen = false;
+      if (offset === 0) rmSync(path, { force: true }); // nothing to go on with
+      close(fd);
     },
   };
   return partial;
