@@ -76,7 +76,7 @@ function systemWarning(all: boolean, filters: Filter[]): string {
     "  - all stopped containers",
     `  - ${imagesMeant(all)}`,
     "  - interrupted pulls that nobody took up for seven days",
-    `${given && `\n  Items to be pruned will be filtered with:\n${given}`}`,
+    given && `\n  Items to be pruned will be filtered with:\n${given}`,
   ].join("\n");
 }
 
@@ -88,14 +88,7 @@ function isMeant(force: boolean, warning: string): boolean {
 
 /** Before anything is asked or removed, and also where there is nothing that a filter would be tried on. */
 function checkFilters(filters: Filter[]): void {
-  applyFilters(
-    [],
-    filters,
-    tests<Container>(
-      () => "",
-      () => undefined,
-    ),
-  ); // the names
+  applyFilters([], filters, containerTests); // the names
   const times = filters.filter(([name]) => name === "until");
   if (times.length > 1) throw new UsageError("more than one until filter specified");
   for (const [, time] of times) parseTime(time);
@@ -103,13 +96,21 @@ function checkFilters(filters: Filter[]): void {
 
 type Labels = Record<string, string> | null | undefined;
 
-function tests<T>(created: (item: T) => string | undefined, labels: (item: T) => Labels): FilterTests<T> {
+function testsOf<T>(created: (item: T) => string | undefined, labels: (item: T) => Labels): FilterTests<T> {
   return {
     until: (item, value) => BigInt(Date.parse(created(item) ?? "") || 0) * 1_000_000n < parseTime(value),
     label: (item, value) => hasLabel(labels(item), value),
     "label!": (item, value) => !hasLabel(labels(item), value),
   };
 }
+const containerTests = testsOf<Container>(
+  ({ record }) => record.created,
+  ({ record }) => record.labels,
+);
+const imageTests = testsOf<Image>(
+  ({ created }) => created,
+  ({ config }) => config.config?.Labels,
+);
 
 /** What was removed, below Docker's heading. */
 interface Removed {
@@ -119,20 +120,14 @@ interface Removed {
 }
 
 function removeContainers(filters: Filter[]): Removed {
-  const fits = tests<Container>(
-    ({ record }) => record.created,
-    ({ record }) => record.labels,
+  const { deleted, reclaimedBytes } = pruneContainers((containers) =>
+    applyFilters(containers, filters, containerTests),
   );
-  const { deleted, reclaimedBytes } = pruneContainers((containers) => applyFilters(containers, filters, fits));
   return { heading: "Deleted Containers:", lines: deleted, reclaimedBytes };
 }
 
 function removeImages(all: boolean, filters: Filter[]): Removed {
-  const fits = tests<Image>(
-    (image) => image.created,
-    ({ config }) => config.config?.Labels,
-  );
-  const select = (images: Image[]) => applyFilters(images, filters, fits);
+  const select = (images: Image[]) => applyFilters(images, filters, imageTests);
   return { heading: "Deleted Images:", ...pruneImages({ all, select }) };
 }
 

@@ -29,10 +29,15 @@ export type Report = (problem: Problem) => Promise<void>;
 
 /** Says how many of each there are. Nothing is collected meanwhile; what other commands bring is not looked at. */
 export async function checkStore(report: Report): Promise<{ images: number; layers: number; containers: number }> {
-  const lease = holdLease(namesInStore);
+  let names: string[] = [];
+  const lease = holdLease(() => {
+    names = [...namesInStore(), ...indexedDigests()];
+    return names;
+  });
   try {
     const damaged = await checkBlobs(report);
-    const images = await readImages(report);
+    const known = new Set(names);
+    const images = (await readImages(report)).filter(([entry]) => known.has(entry!.digest));
     const layers = new Map<string, LayerState>();
     for (const entries of images) await checkImage(entries, damaged, layers, report);
     const containers = readdirSync(paths.containers);
@@ -40,6 +45,14 @@ export async function checkStore(report: Report): Promise<{ images: number; laye
     return { images: images.length, layers: layers.size, containers: containers.length };
   } finally {
     lease.release();
+  }
+}
+
+function indexedDigests(): string[] {
+  try {
+    return readIndex().manifests.map(({ digest }) => digest);
+  } catch {
+    return []; // readImages reports it
   }
 }
 
@@ -169,9 +182,11 @@ async function checkContainer(id: string, report: Report): Promise<void> {
   const object = `container ${name}`;
   const remedy = `\`pod pull ${image.reference}\` may bring it again; \`pod rm ${name}\` gives it up`;
   const lost = layers.find((chainId) => !hasLayer(chainId));
+  const isNamed = readName(name) === id;
+  if (!existsSync(containerDir(id))) return; // removed meanwhile
   if (lost) await report({ object, fault: `its layer ${lost} is missing`, remedy });
   if (!hasBlob(image.id)) await report({ object, fault: `its image's config ${image.id} is missing`, remedy });
-  if (readName(name) === id || !existsSync(containerDir(id))) return;
+  if (isNamed) return;
   await report({
     object,
     fault: "nobody finds it by its name",

@@ -21,7 +21,7 @@ export interface Collected {
 }
 
 /** Downloads that nobody took up again for so long are given up. */
-export const partialDays = 7;
+const partialDays = 7;
 
 /**
  * Deletes all that no image, container or lease names, and what killed commands left. `measure`: find out how many bytes
@@ -96,7 +96,8 @@ function collectPartials(doomed: Doomed): void {
 
 /** Whether nobody has added to this download for seven days. */
 export function isGivenUp(partial: string): boolean {
-  return Date.now() - lstatSync(partial).mtimeMs > partialDays * 24 * 3600 * 1000;
+  const status = lstatSync(partial, { throwIfNoEntry: false }); // undefined where it has just been finished
+  return status !== undefined && Date.now() - status.mtimeMs > partialDays * 24 * 3600 * 1000;
 }
 
 /** Lock files of extractions that were killed. Who waits for one sees that it is gone, and begins anew. */
