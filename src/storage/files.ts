@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { hasCode, PodError } from "../errors.ts";
+import { hasCode, PodError, rootCause } from "../errors.ts";
 import { AT_FDCWD, O_CREAT, O_RDWR } from "../ns/constants.ts";
 import { close, lock, open, statAt } from "../ns/sys/file.ts";
 import { removeTree } from "./remove.ts";
@@ -70,6 +70,17 @@ export function parseJson<T>(text: string, path: string): T {
 
 export function writeJson(path: string, value: unknown): void {
   writeFileAtomic(path, `${JSON.stringify(value)}\n`);
+}
+
+/** Runs `action`, and where the disk is full once more with the store's reserve given up: for what removal has to write. */
+export function withReserve<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!hasCode(rootCause(error), "ENOSPC", "EDQUOT")) throw error;
+    rmSync(paths.reserve, { force: true });
+    return action();
+  }
 }
 
 /** Runs `action` while holding the store's lock `name`. For short work only; not to be nested for one name. */

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
-import { makeTemporaryDir, removeTree, withLock } from "./files.ts";
+import { makeTemporaryDir, removeTree, withLock, withReserve } from "./files.ts";
 import { layerFolder, layerLink, layerName } from "./layers.ts";
 import { leasesLock } from "./leases.ts";
 import { paths } from "./store.ts";
@@ -28,6 +28,10 @@ const partialDays = 7;
  * that frees, which takes a look at each file.
  */
 export function collectGarbage({ measure = false } = {}): Collected {
+  return withReserve(() => collect(measure));
+}
+
+function collect(measure: boolean): Collected {
   const doomed = new Doomed();
   try {
     const deleted = withLock(leasesLock, () => {

@@ -4,7 +4,7 @@ import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
-import { readJson, withLock, writeJson } from "./files.ts";
+import { readJson, withLock, withReserve, writeJson } from "./files.ts";
 import { chainIds, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
 
@@ -107,7 +107,8 @@ export function readIndex(): Index {
 export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): void {
   withLock("index", () => {
     const index = readIndex();
-    writeJson(paths.index, { ...index, manifests: change(index.manifests) });
+    const manifests = change(index.manifests);
+    withReserve(() => writeJson(paths.index, { ...index, manifests }));
   });
 }
 

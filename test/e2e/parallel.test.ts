@@ -108,7 +108,16 @@ describe("a disk that is full", () => {
     expect(outcomes.at(-1)).toBe("whole");
   }, 60_000);
 
-  /** In a store on a tmpfs of that size, mounted in a namespace where only one id is mapped. */
+  test("can be emptied by rmi and by prune", async () => {
+    for (const command of [`rmi ${image}`, "image prune -af"]) {
+      const data = mkdtempSync(join(host.work, "d"));
+      const script = `mount -t tmpfs -o size=16m,mode=700 small "$1" && "$0" pull -q "$2" || exit 99
+cat /dev/zero >"$1/filler" 2>/dev/null; "$0" ${command} >/dev/null && ls "$1/pod/layers" "$1/pod/l" "$1/pod/blobs/sha256"`;
+      expect((await onTmpfs(script, data)).split("\n").filter((line) => /^\w/.test(line))).toEqual([]);
+    }
+  });
+
+  /** In a store on a tmpfs with that much space, mounted in a namespace where only one id is mapped. */
   async function pullInto(kilobytes: number): Promise<string> {
     const data = mkdtempSync(join(host.work, "d"));
     const script = `mount -t tmpfs -o size=32m,mode=700 small "$1" && head -c ${32 * 1024 - kilobytes}k /dev/zero >"$1/filler" || exit 99
@@ -119,6 +128,10 @@ grep -q "no space left on device (ENOSPC)" "$1.err" && grep -q "hint: free some 
 "$0" pull -q "$2" >"$1.out" 2>&1 || cat "$1.out"
 "$0" rmi -f "$2" >"$1.out" 2>&1 || cat "$1.out"
 cd "$1/pod" && find layers l tmp partial blobs/sha256 locks/leases -mindepth 1 -maxdepth 1 && echo "no space, all is well"`;
+    return await onTmpfs(script, data);
+  }
+
+  async function onTmpfs(script: string, data: string): Promise<string> {
     const path = `${join(host.work, "none")}:/usr/bin:/bin`;
     const child = Bun.spawn(["unshare", "--map-root-user", "--mount", "/bin/sh", "-c", script, binary, data, image], {
       env: { ...host.env, XDG_DATA_HOME: data, PATH: path },
