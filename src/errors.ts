@@ -154,7 +154,7 @@ export function hintOf(error: unknown): string | undefined {
   for (let current = error; current instanceof Error; current = current.cause) {
     if (current instanceof PodError && current.hint) return current.hint;
   }
-  return undefined;
+  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
 }
 
 /** node:fs words its errors `ENOENT: no such file or directory, open '/x'`; the user reads ours. */

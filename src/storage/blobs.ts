@@ -118,7 +118,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
         writeAt(fd, chunk, offset);
       } catch (error) {
         if (!hasCode(error, "ENOSPC", "EDQUOT", "EFBIG")) throw error;
-        drop(`write ${path}`, error, "free some space, then try again");
+        drop(`write ${path}`, error);
       }
       hasher.update(chunk);
       offset += chunk.length;

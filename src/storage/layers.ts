@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode, PodError, rootCause } from "../errors.ts";
+import { PodError } from "../errors.ts";
 import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
 import { close, open, syncFs } from "../ns/sys/file.ts";
 import { parseDigest } from "./blobs.ts";
@@ -83,8 +83,7 @@ export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: Lay
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
-      const hint = hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
-      throw new PodError(`extract layer ${layer.diffId}`, { cause: error, hint });
+      throw new PodError(`extract layer ${layer.diffId}`, { cause: error });
     }
   });
 }

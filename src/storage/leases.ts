@@ -5,7 +5,7 @@
 
 import { appendFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "../errors.ts";
+import { hasCode, PodError } from "../errors.ts";
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
 import { withLock } from "./files.ts";
@@ -25,11 +25,11 @@ export function holdLease(names: string[] | (() => string[])): { add(names: stri
   let fd: number | undefined = withLock(leasesLock, () => {
     const lease = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
     lock(lease, "exclusive");
-    appendFileSync(path, toLines(typeof names === "function" ? names() : names));
+    append(path, typeof names === "function" ? names() : names);
     return lease;
   });
   return {
-    add: (more) => withLock(leasesLock, () => appendFileSync(path, toLines(more))),
+    add: (more) => withLock(leasesLock, () => append(path, more)),
     release() {
       if (fd === undefined) return;
       rmSync(path, { force: true });
@@ -70,6 +70,10 @@ export function sweepLeases(): void {
   if (readdirSync(paths.leases).length > 0) withLock(leasesLock, leasedNames);
 }
 
-function toLines(names: string[]): string {
-  return names.map((name) => `${name}\n`).join("");
+function append(path: string, names: string[]): void {
+  try {
+    appendFileSync(path, names.map((name) => `${name}\n`).join(""));
+  } catch (cause) {
+    throw new PodError(`write ${path}`, { cause });
+  }
 }
