@@ -44,13 +44,6 @@ export const config = {
   singleThreadRetry,
   singleThreadEnvironment: (): string[] =>
     Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
-  /** All that a stage needs of the environment: it never gets an image's or `-e`'s. */
-  stageEnvironment: (): Record<string, string> => ({
-    XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
-    HOME: env.HOME || "/",
-    PATH: config.path,
-    ...singleThreadSettings,
-  }),
 };
 
 /** A compiled program's main module lies in Bun's virtual file system. */
