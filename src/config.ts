@@ -29,6 +29,8 @@ export const config = {
   registriesConf: env.CONTAINERS_REGISTRIES_CONF,
   xdgConfigHome: env.XDG_CONFIG_HOME || `${env.HOME || ""}/.config`,
   xdgRuntimeDir: env.XDG_RUNTIME_DIR,
+  sslCertFile: env.SSL_CERT_FILE,
+  sslCertDir: env.SSL_CERT_DIR,
   storageDriver: env.STORAGE_DRIVER,
   defaultPlatform: env.DOCKER_DEFAULT_PLATFORM,
   noColor: Boolean(env.NO_COLOR),

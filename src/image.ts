@@ -4,7 +4,8 @@ import { config } from "./config.ts";
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
-import type { PullProgress } from "./progress.ts";
+import type { PullProgress, PushProgress } from "./progress.ts";
+import type { Pushed } from "./push.ts";
 import { familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
 import { loadStarter, starterReference } from "./starter-image.ts";
 import type { Container } from "./storage/containers.ts";
@@ -26,6 +27,11 @@ export async function pull(text: string, options: { platform?: string; progress:
   checkPlatform(image, text, options.platform);
   options.progress({ kind: "done", digest: image.digest, upToDate: before?.id === image.id });
   return image;
+}
+
+/** Sends images to their registry: see push.ts. */
+export async function push(text: string, options: { allTags: boolean; progress: PushProgress }): Promise<Pushed[]> {
+  return await (await import("./push.ts")).push(text, options);
 }
 
 /** The image to run: the local one, or pulled, by `--pull`. NotFoundError with `never` where it is not there. */

@@ -27,8 +27,10 @@ const entering = [
   "info",
   "system info",
 ];
+/** They change at most files that are the user's own, and need no other ids: `push` too, so that credential helpers run as the user. */
 const reading = [
   "ps",
+  "push",
   "images",
   "logs",
   "inspect",
@@ -40,6 +42,7 @@ const reading = [
   "image ls",
   "image list",
   "image inspect",
+  "image push",
 ];
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */

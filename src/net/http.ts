@@ -2,17 +2,24 @@
 
 import { ofetch } from "ofetch";
 import { RegistryError } from "../errors.ts";
+import { tlsFor } from "./certificates.ts";
 
 export interface HttpRequest {
-  method?: "GET" | "HEAD" | "POST";
+  method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
   headers?: Record<string, string>;
-  body?: URLSearchParams;
+  body?: URLSearchParams | Uint8Array | StreamedBody;
   /** Certificates are not verified, and a redirect may lead to plain HTTP. */
   insecure?: boolean;
-  /** Until the answer's headers are there. */
+  /** Until the answer's headers are there, counted from when the last of the body was sent. */
   timeoutMs: number;
   /** Ends the request and the reading of its body. */
   signal?: AbortSignal;
+}
+
+/** Sent as it is read, with its length known before. `open` begins anew for each request, as after a redirect. */
+export interface StreamedBody {
+  sizeBytes: number;
+  open(): AsyncIterable<Uint8Array>;
 }
 
 const redirectLimit = 10;
@@ -98,7 +105,7 @@ async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Pr
   );
   const signal = request.signal ? AbortSignal.any([request.signal, controller.signal]) : controller.signal;
   const bunOptions = {
-    tls: { rejectUnauthorized: !request.insecure },
+    tls: tlsFor(target, request.insecure),
     timeout: 0, // no idle limit of Bun's: stallMs rules
     ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
   };
@@ -106,8 +113,7 @@ async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Pr
     return await ofetch.raw(target.href, {
       ...bunOptions,
       method: request.method ?? "GET",
-      headers,
-      body: request.body,
+      ...toPayload(request.body, headers, () => timer.refresh()),
       redirect: "manual",
       responseType: "stream",
       ignoreResponseError: true,
@@ -119,6 +125,26 @@ async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Pr
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What fetch takes. A streamed body is read no faster than it is sent; `sending` hears of each chunk. */
+function toPayload(body: HttpRequest["body"], headers: Headers, sending: () => void) {
+  if (!body || !("open" in body)) return { body, headers };
+  const source = body.open()[Symbol.asyncIterator]();
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await source.next();
+      sending();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await source.return?.();
+    },
+  });
+  const lengths = new Headers(headers);
+  lengths.set("content-length", String(body.sizeBytes)); // else fetch sends it chunked, which some registries refuse
+  return { body: stream, headers: lengths };
 }
 
 async function withStallLimit<T>(step: Promise<T>, host: string): Promise<T> {
