@@ -98,17 +98,17 @@ export function isLoopback(host: string): boolean {
 }
 
 async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Promise<Response> {
+  const bunOptions = {
+    tls: tlsFor(target, request.insecure),
+    timeout: 0, // no idle limit of Bun's: stallMs rules
+    ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
+  };
   const controller = new AbortController();
   const timer = setTimeout(
     () => controller.abort(timedOut(`no answer within ${request.timeoutMs / 1000} seconds`)),
     request.timeoutMs,
   );
   const signal = request.signal ? AbortSignal.any([request.signal, controller.signal]) : controller.signal;
-  const bunOptions = {
-    tls: tlsFor(target, request.insecure),
-    timeout: 0, // no idle limit of Bun's: stallMs rules
-    ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
-  };
   try {
     return await ofetch.raw(target.href, {
       ...bunOptions,

@@ -53,7 +53,7 @@ export async function explain(
 export function unreachable(host: string, error: RegistryError): RegistryError {
   const code = String((error.cause as { code?: unknown } | undefined)?.code);
   const hint = /CERT|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code)
-    ? `if you trust this registry: [[registry]] with location = "${host}" and insecure = true in ~/.config/containers/registries.conf`
+    ? `if you trust this registry: put the CA that signed its certificate into ~/.config/containers/certs.d/${host}/ca.crt`
     : `\`pod run starter sh\` runs the image that pod carries; a mirror of ${host === "registry-1.docker.io" ? defaultDomain : host} is set by [[registry.mirror]] in ~/.config/containers/registries.conf`;
   const cause = new Error((error.cause as Error | undefined)?.message ?? error.message); // without its code: no case for another try
   return new RegistryError(`registry ${host} can't be reached`, 0, { cause, hint });
