@@ -40,7 +40,7 @@ const order = [
   /^(pull|push|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(spec|reference|registries|short-names|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -3,6 +3,7 @@
 import { ofetch } from "ofetch";
 import { RegistryError } from "../errors.ts";
 import { tlsFor } from "./certificates.ts";
+import { proxyFor } from "./proxies.ts";
 
 export interface HttpRequest {
   method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
@@ -92,16 +93,11 @@ export function isTransientStatus(status: number): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
 }
 
-/** `host`, perhaps with a port, is this machine: certificates and proxies are not for it. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
-}
-
 async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Promise<Response> {
   const bunOptions = {
     tls: tlsFor(target, request.insecure),
     timeout: 0, // no idle limit of Bun's: stallMs rules
-    ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
+    proxy: proxyFor(target) ?? false, // without it Bun's own reading of the environment would rule
   };
   const controller = new AbortController();
   const timer = setTimeout(
@@ -180,4 +176,5 @@ const texts: Record<string, string> = {
   ConnectionRefused: "connection refused",
   ECONNRESET: "connection reset by peer",
   EPROTO: "TLS handshake failed",
+  UnsupportedProxyProtocol: "its proxy must be http:// or https://",
 };
