@@ -1,7 +1,7 @@
 /** Images: what the commands, the REST API and the builder do with them. */
 
 import { config } from "./config.ts";
-import { ConflictError, formatError, NotFoundError, RegistryError } from "./errors.ts";
+import { ConflictError, formatError, NotFoundError, RegistryError, UsageError } from "./errors.ts";
 import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress, PushProgress } from "./progress.ts";
@@ -28,6 +28,18 @@ export async function pull(text: string, options: { platform?: string; progress:
   checkPlatform(image, text, options.platform);
   options.progress({ kind: "done", digest: image.digest, upToDate: before?.id === image.id });
   return image;
+}
+
+/** Brings all images of a repository into the store, one tag after the other. UsageError where a tag is given. */
+export async function pullAll(text: string, options: { platform?: string; progress: PullProgress }): Promise<void> {
+  const given = parseReference(text);
+  if (given.tag || given.digest) throw new UsageError("tag can't be used with --all-tags/-a");
+  const [reference] = meaningsOf(text);
+  const { openRepository } = await import("./net/registry.ts");
+  const note = (words: string) => options.progress({ kind: "note", text: words });
+  for (const tag of await openRepository(reference!, note).tags()) {
+    await pull(formatReference({ ...reference!, tag }), options);
+  }
 }
 
 /** Of several registries that a short name may mean, the first that has the image. */

@@ -1,9 +1,9 @@
 /** A pull as the user sees it. */
 
 import { layerDisplay } from "./layer-output.ts";
-import { type Stream, write } from "./output.ts";
+import { line, type Stream, write } from "./output.ts";
 import type { PullProgress } from "./progress.ts";
-import { familiarName, formatReference, type Reference, withDefaultTag } from "./reference.ts";
+import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
 
 /** Docker's texts of `docker pull`, on stdout; with `quiet` only the full name at the end. */
 export function pullProgress(quiet: boolean): PullProgress {
@@ -16,6 +16,27 @@ export function pullProgress(quiet: boolean): PullProgress {
     }
     show(event);
     if (event.kind === "done") write("stdout", `${name}\n`);
+  };
+}
+
+/** Docker's texts of `docker pull --all-tags`: each tag's layers and digest, and once at the end what came of it. Call `end` then. */
+export function pullAllProgress(name: string, quiet: boolean): { progress: PullProgress; end(): void } {
+  const show = layerDisplay("stdout");
+  const reference = parseReference(name);
+  let upToDate = true;
+  return {
+    progress(event) {
+      if (event.kind === "note") show.note(event.text);
+      else if (event.kind === "done") upToDate &&= event.upToDate;
+      if (quiet) return;
+      if (event.kind === "layer") show.layer(event);
+      else if (event.kind === "start") line(`${event.reference.tag}: Pulling from ${event.reference.path}`);
+      else if (event.kind === "done") line(`Digest: ${event.digest}`);
+    },
+    end() {
+      if (!quiet) line(statusLine(familiarName(reference), upToDate));
+      line(formatReference(reference));
+    },
   };
 }
 

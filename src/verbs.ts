@@ -36,6 +36,7 @@ export const verbs: Verb[] = [
   verb("version", () => import("./commands/version.ts"), { common: true }),
   verb("login", () => import("./commands/login.ts")),
   verb("logout", () => import("./commands/logout.ts")),
+  verb("search", () => import("./commands/search.ts")),
   verb("inspect", () => import("./commands/inspect.ts")),
   verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),

@@ -10,20 +10,29 @@ export interface Certificates {
   client: { certificate: string; key: string };
 }
 
-/** PEM files in `directory`: the server's is for `address`. */
-export function makeCertificates(directory: string, address: string): Certificates {
+/** PEM files in `directory`: the server's is for `name`, like `IP:10.0.0.1` or `DNS:example.org`. */
+export function makeCertificates(directory: string, name: string): Certificates {
   const file = (name: string) => join(directory, name);
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
   openssl("req", "-x509", ...newKey, "-subj", "/CN=test CA", "-keyout", file("ca.key"), "-out", file("ca.pem"));
-  const signed = (name: string, extension: string) => {
-    writeFileSync(file(`${name}.ext`), extension);
-    openssl("req", ...newKey, "-subj", `/CN=${name}`, "-keyout", file(`${name}.key`), "-out", file(`${name}.csr`));
+  const signed = (subject: string, extension: string) => {
+    writeFileSync(file(`${subject}.ext`), extension);
+    openssl(
+      "req",
+      ...newKey,
+      "-subj",
+      `/CN=${subject}`,
+      "-keyout",
+      file(`${subject}.key`),
+      "-out",
+      file(`${subject}.csr`),
+    );
     const authority = ["-CA", file("ca.pem"), "-CAkey", file("ca.key"), "-CAcreateserial"];
-    const extensions = ["-extfile", file(`${name}.ext`), "-days", "2"];
-    openssl("x509", "-req", "-in", file(`${name}.csr`), ...authority, ...extensions, "-out", file(`${name}.pem`));
-    return { certificate: file(`${name}.pem`), key: file(`${name}.key`) };
+    const extensions = ["-extfile", file(`${subject}.ext`), "-days", "2"];
+    openssl("x509", "-req", "-in", file(`${subject}.csr`), ...authority, ...extensions, "-out", file(`${subject}.pem`));
+    return { certificate: file(`${subject}.pem`), key: file(`${subject}.key`) };
   };
-  const server = signed("server", `subjectAltName=IP:${address}`);
+  const server = signed("server", `subjectAltName=${name}`);
   return { authority: file("ca.pem"), server, client: signed("client", "extendedKeyUsage=clientAuth") };
 }
 

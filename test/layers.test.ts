@@ -35,7 +35,7 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor|login|system|unshare|prepare)\.ts$/,
+  /^(image|container|monitor|login|search|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(pull|push|layer-fetch|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,

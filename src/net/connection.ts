@@ -13,8 +13,8 @@ export type AskOptions = Pick<HttpRequest, "method" | "headers" | "body" | "sign
 /** What the connection is for: the rights to ask for, and the words of a refusal. */
 export interface Purpose {
   verb: "pull" | "push";
-  /** Further repositories of the same registry that are read: sources of blobs. */
-  sources?: string[];
+  /** Further rights: `repository:library/alpine:pull`, `registry:catalog:*`. */
+  scopes?: string[];
 }
 
 const answerTimeoutMs = 60_000; // a registry that is a cache may fetch a blob first
@@ -44,7 +44,7 @@ export class Connection {
       account: endpoint.account,
       scopes: [
         `repository:${endpoint.repository}:${purpose.verb === "push" ? "pull,push" : "pull"}`,
-        ...(purpose.sources ?? []).map((source) => `repository:${source}:pull`),
+        ...(purpose.scopes ?? []),
       ],
       insecure: endpoint.insecure,
     });

@@ -45,7 +45,8 @@ export function openDestination(
   note: (text: string) => void,
 ): Destination & { host: string } {
   const endpoint = endpointsFor(reference).find(({ isMirror }) => !isMirror)!;
-  const connection = new Connection(endpoint, reference, note, { verb: "push", sources });
+  const scopes = sources.map((source) => `repository:${source}:pull`);
+  const connection = new Connection(endpoint, reference, note, { verb: "push", scopes });
   return {
     host: connection.host,
     putBlob: (blob, sending, signal) => putBlob(connection, blob, sending, signal),

@@ -212,7 +212,7 @@ describe("a registry with tokens", () => {
   let closed: TestRegistry;
   const start = async (refreshToken?: string) => {
     directory = mkdtempSync(join(tmpdir(), "pod-test-login-"));
-    const { server } = makeCertificates(directory, "127.0.0.1");
+    const { server } = makeCertificates(directory, "IP:127.0.0.1");
     tokens = startTokenServer({ ...server, users: { ann: secret }, allowed: () => ["pull"], refreshToken });
     closed = await startRegistry({ tokens: tokens.settings });
   };

@@ -243,7 +243,7 @@ test("an image that was pulled from an index is pushed as the platform that is h
 });
 
 describe("a registry with tokens", () => {
-  const certificates = makeCertificates(directory, "127.0.0.1");
+  const certificates = makeCertificates(directory, "IP:127.0.0.1");
   const tokens = startTokenServer({
     ...certificates.server,
     users: { ann: "secret", bob: "secret" },
@@ -313,7 +313,7 @@ describe.skipIf(!address)(`TLS with a CA of one's own${address ? "" : " (skipped
   let name: string;
   beforeAll(async () => {
     const folder = mkdtempSync(join(directory, "tls-"));
-    own = makeCertificates(folder, address!);
+    own = makeCertificates(folder, `IP:${address}`);
     secured = await startRegistry({ address, tls: { ...own.server, clientAuthority: own.authority } });
     name = tag(`${secured.host}/app:1`);
   });
