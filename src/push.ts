@@ -1,13 +1,13 @@
 /** From the store into a registry: the very bytes that are in the store, layers first and last the manifest that names them. */
 
-import { closeSync, openSync, readSync } from "node:fs";
-import { NotFoundError, PodError, UsageError } from "./errors.ts";
+import { NotFoundError, UsageError } from "./errors.ts";
 import { type Destination, openDestination } from "./net/upload.ts";
-import type { PushProgress, UploadStatus } from "./progress.ts";
+import type { PushProgress } from "./progress.ts";
 import { familiarRepository, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
-import { type Descriptor, type Manifest, mediaTypes } from "./spec.ts";
-import { blobPath, hasBlob, readBlob } from "./storage/blobs.ts";
+import { type Manifest, mediaTypes } from "./spec.ts";
+import { readBlob } from "./storage/blobs.ts";
 import { holdLease, type Image, listImages, putImage } from "./storage/images.ts";
+import { storedBlob, type Upload, uploadBlobs } from "./upload-lanes.ts";
 
 export interface Pushed {
   /** With its tag. */
@@ -15,11 +15,6 @@ export interface Pushed {
   /** Of the manifest: the same that it was pulled or built with. */
   digest: string;
 }
-
-const lanes = 5; // Docker's max-concurrent-uploads
-const readBytes = 1 << 20;
-/** Such layers stay where their `urls` say: image-spec layer.md, "Non-Distributable Layers", and Docker's older name for them. */
-const foreignLayer = /^application\/vnd\.(oci\.image\.layer\.nondistributable|docker\.image\.rootfs\.foreign)\./;
 
 /**
  * Sends the image that `text` names, with `allTags` all of that repository. Errors: UsageError and NotFoundError in Docker's
@@ -92,56 +87,21 @@ async function pushImage(
   }
 }
 
-/** Several at once, the top layer first, as Docker lists them. One that fails stops the others. */
+/** The top layer first, as Docker lists them; the configuration is not shown. */
 async function pushBlobs(
   { manifest, config }: Image,
   destination: Destination,
   sources: Map<string, string>,
   progress: PushProgress,
 ): Promise<void> {
-  const controller = new AbortController();
-  const layers = manifest.layers.map((descriptor, index) => ({ descriptor, diffId: config.rootfs.diff_ids[index] }));
-  const unique = [...new Map(layers.map((layer) => [layer.descriptor.digest, layer])).values()].toReversed();
-  const waiting = [...unique, { descriptor: manifest.config, diffId: undefined }];
-  const tell = (diffId: string | undefined, status: UploadStatus, sizes = {}) => {
-    if (diffId) progress({ kind: "layer", id: diffId.replace(/^.*:/, "").slice(0, 12), status, ...sizes });
-  };
-  for (const { diffId } of unique) tell(diffId, "Preparing");
-  for (const { diffId } of unique.slice(lanes)) tell(diffId, "Waiting");
-
-  const lane = async () => {
-    for (let next = waiting.shift(); next && !controller.signal.aborted; next = waiting.shift()) {
-      const { descriptor, diffId } = next;
-      if (foreignLayer.test(descriptor.mediaType)) {
-        tell(diffId, "Skipped foreign layer");
-        continue;
-      }
-      const source = sources.get(descriptor.digest);
-      const sending = (currentBytes: number) => tell(diffId, "Pushing", { currentBytes, totalBytes: descriptor.size });
-      const blob = { descriptor, source, read: (offset: number) => readFrom(descriptor, offset) };
-      const outcome = await destination.putBlob(blob, sending, controller.signal);
-      const status = { existed: "Layer already exists", mounted: `Mounted from ${source}`, sent: "Pushed" } as const;
-      tell(diffId, status[outcome]);
-    }
-  };
-  await Promise.all(Array.from({ length: lanes }, () => lane().catch((error) => controller.abort(error))));
-  controller.signal.throwIfAborted();
-}
-
-async function* readFrom({ digest }: Descriptor, offset: number): AsyncGenerator<Uint8Array> {
-  if (!hasBlob(digest)) throw new PodError(`blob ${digest} is not in the store`, { hint: "pull the image again" });
-  const file = openSync(blobPath(digest), "r");
-  try {
-    for (let position = offset; ; ) {
-      const buffer = Buffer.allocUnsafe(readBytes);
-      const length = readSync(file, buffer, 0, buffer.length, position);
-      if (!length) return;
-      position += length;
-      yield buffer.subarray(0, length);
-    }
-  } finally {
-    closeSync(file);
-  }
+  const layers = manifest.layers.map((descriptor, index) => {
+    const id = config.rootfs.diff_ids[index]!.replace(/^.*:/, "").slice(0, 12);
+    const tell: Upload["tell"] = (status, sizes) => progress({ kind: "layer", id, status, ...sizes });
+    return { blob: storedBlob(descriptor, sources.get(descriptor.digest)), tell };
+  });
+  const unique = [...new Map(layers.map((layer) => [layer.blob.descriptor.digest, layer])).values()].toReversed();
+  const configBlob = storedBlob(manifest.config, sources.get(manifest.config.digest));
+  await uploadBlobs([...unique, { blob: configBlob, tell: () => {} }], destination);
 }
 
 /** Docker's note where the image was pulled from an index: the store holds one platform of it. */

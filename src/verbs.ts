@@ -19,6 +19,7 @@ export interface Verb {
 export const groups: Record<string, string> = {
   container: "Manage containers",
   image: "Manage images",
+  manifest: "Manage manifest lists: one name for several platforms",
   system: "Manage pod",
 };
 
@@ -45,8 +46,18 @@ export const verbs: Verb[] = [
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),
+  verb("manifest create", manifest("create")),
+  verb("manifest add", manifest("add")),
+  verb("manifest annotate", manifest("annotate")),
+  verb("manifest inspect", manifest("inspect")),
+  verb("manifest push", manifest("push")),
+  verb("manifest rm", manifest("remove")),
   verb("system reset", () => import("./commands/reset.ts")),
 ];
+
+function manifest(name: "create" | "add" | "annotate" | "inspect" | "push" | "remove") {
+  return async () => ({ default: (await import("./commands/manifest.ts"))[name] });
+}
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {
   const defaults = { common: false };

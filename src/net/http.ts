@@ -1,7 +1,7 @@
 /** One HTTP request to a registry: bounded in time, redirects followed without handing credentials to another host. */
 
 import { ofetch } from "ofetch";
-import { RegistryError } from "../errors.ts";
+import { PodError, RegistryError } from "../errors.ts";
 import { tlsFor } from "./certificates.ts";
 import { proxyFor } from "./proxies.ts";
 
@@ -160,8 +160,8 @@ function timedOut(message: string): Error {
 }
 
 /** Bun's message may be long (`Unable to connect. Is the computer able to …`): the code says the same. */
-function failure(host: string, error: unknown): RegistryError {
-  if (error instanceof RegistryError) return error;
+function failure(host: string, error: unknown): PodError {
+  if (error instanceof PodError) return error; // a body that could not be read, for one
   const { code, message } = error as { code?: string; message: string };
   const text = texts[code ?? ""] ?? message;
   return new RegistryError(`${host}: ${text}`, 0, {

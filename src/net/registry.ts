@@ -7,6 +7,7 @@ import { Connection } from "./connection.ts";
 import { readBody, readWhole } from "./http.ts";
 import { endpointsFor } from "./mirrors.ts";
 import { readPages } from "./pages.ts";
+import { readReferrers } from "./referrers.ts";
 import { missingAndUnreachable } from "./refusal.ts";
 
 /** A manifest or an index, its digest verified. */
@@ -21,6 +22,8 @@ export interface Repository {
   manifest(tagOrDigest: string): Promise<Document>;
   /** The digest that a tag has now; undefined where the registry doesn't say (then `manifest` tells more). */
   currentDigest(tag: string): Promise<string | undefined>;
+  /** Manifests that name this one as their subject: signatures, bills of materials. */
+  referrers(digest: string): Promise<Descriptor[]>;
   /** All tags. RegistryError where there is no such repository. */
   tags(): Promise<string[]>;
   /** A blob of at most 4 MiB, its digest verified. */
@@ -53,6 +56,9 @@ export function openRepository(reference: Reference, note: (text: string) => voi
     },
     async currentDigest(tag) {
       return await firstOf(connections, turnFrom, (connection) => headManifest(connection, tag));
+    },
+    async referrers(digest) {
+      return await firstOf(connections, turnFrom, (connection) => readReferrers(connection, digest));
     },
     async tags() {
       return await firstOf(connections, turnFrom, (connection) => readPages(connection, "tags/list", "tags"));
