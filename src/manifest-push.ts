@@ -2,8 +2,9 @@
 
 import { PodError } from "./errors.ts";
 import { existing } from "./manifest-list.ts";
+import { type Destination, openDestination } from "./net/destination.ts";
 import { type Document, openRepository, type Repository } from "./net/registry.ts";
-import { type Blob, type Destination, openDestination } from "./net/upload.ts";
+import type { Blob } from "./net/upload.ts";
 import { parseReference } from "./reference.ts";
 import { type Descriptor, type Index, type Manifest, mediaTypes } from "./spec.ts";
 import { hasBlob, readBlob } from "./storage/blobs.ts";

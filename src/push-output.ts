@@ -5,14 +5,13 @@ import { line } from "./output.ts";
 import type { PushProgress } from "./progress.ts";
 import { formatReference } from "./reference.ts";
 
-/** With `quiet` only notes, and the full name of what was pushed. */
+/** With `quiet` only notes. */
 export function pushProgress(quiet: boolean): PushProgress {
   const show = layerDisplay("stdout");
   return (event) => {
     if (event.kind === "note") show.note(event.text);
-    else if (quiet) {
-      if (event.kind === "done") line(formatReference(event.reference));
-    } else if (event.kind === "layer") show.layer(event);
+    else if (quiet) return;
+    else if (event.kind === "layer") show.layer(event);
     else if (event.kind === "done") {
       line(`${event.reference.tag}: digest: ${event.digest} size: ${event.sizeBytes}`);
     } else {

@@ -1,7 +1,7 @@
 /** From the store into a registry: the very bytes that are in the store, layers first and last the manifest that names them. */
 
 import { NotFoundError, UsageError } from "./errors.ts";
-import { type Destination, openDestination } from "./net/upload.ts";
+import { type Destination, openDestination } from "./net/destination.ts";
 import type { PushProgress } from "./progress.ts";
 import { familiarRepository, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
 import { type Manifest, mediaTypes } from "./spec.ts";
@@ -10,7 +10,7 @@ import { holdLease, type Image, listImages, putImage } from "./storage/images.ts
 import { storedBlob, type Upload, uploadBlobs } from "./upload-lanes.ts";
 
 export interface Pushed {
-  /** With its tag. */
+  /** The name with its tag. */
   reference: Reference;
   /** Of the manifest: the same that it was pulled or built with. */
   digest: string;

@@ -2,7 +2,8 @@
 
 import { closeSync, openSync, readSync } from "node:fs";
 import { PodError } from "./errors.ts";
-import type { Blob, Destination } from "./net/upload.ts";
+import type { Destination } from "./net/destination.ts";
+import type { Blob } from "./net/upload.ts";
 import type { UploadStatus } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { blobPath, hasBlob } from "./storage/blobs.ts";

@@ -3,7 +3,9 @@ import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
 import { UsageError } from "../errors.ts";
 import * as image from "../image.ts";
+import * as output from "../output.ts";
 import { pushProgress } from "../push-output.ts";
+import { formatReference } from "../reference.ts";
 
 const args = {
   "all-tags": { type: "boolean", alias: "a", description: "Push all tags of an image to the repository" },
@@ -20,6 +22,8 @@ export default defineCommand({
     const { allTags, digestfile, quiet } = options;
     if (allTags && digestfile) throw new UsageError("--digestfile and --all-tags cannot be used together");
     const [pushed] = await image.push(operands[0]!, { allTags, progress: pushProgress(quiet) });
+    const { domain, path, tag } = pushed!.reference;
+    if (quiet) output.line(formatReference(allTags ? { domain, path } : { domain, path, tag }));
     if (digestfile) writeFileSync(digestfile, pushed!.digest);
   },
 });

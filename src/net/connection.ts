@@ -58,7 +58,7 @@ export class Connection {
     this.#base ??= this.#ping();
     const base = await this.#base;
     const url = new URL(path, `${base}/v2/${this.endpoint.repository}/`);
-    const isOurs = url.origin === new URL(base).origin;
+    const isOurs = url.origin === new URL(base).origin; // an upload may lie on another host, which gets no credentials
     const { insecure } = this.endpoint;
     const timeoutMs = options.body ? storeTimeoutMs : answerTimeoutMs;
     for (let renewals = 0; ; renewals++) {

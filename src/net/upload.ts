@@ -1,12 +1,9 @@
-/** The pushing side of the OCI distribution spec 1.1: blobs and manifests into one repository. */
+/** One blob's way into a repository: distribution spec 1.1, "Pushing Blobs". */
 
 import { RegistryError } from "../errors.ts";
-import type { Reference } from "../reference.ts";
-import type { Descriptor, Manifest } from "../spec.ts";
-import { Connection } from "./connection.ts";
+import type { Descriptor } from "../spec.ts";
+import type { Connection } from "./connection.ts";
 import { isTransient } from "./http.ts";
-import { endpointsFor } from "./mirrors.ts";
-import { tagReferrer } from "./referrers.ts";
 
 /** A blob to be sent. */
 export interface Blob {
@@ -20,16 +17,6 @@ export interface Blob {
 /** `existed`: the repository had it; `mounted`: the registry took it from the blob's source; `sent`: its bytes went over the network. */
 export type BlobOutcome = "existed" | "mounted" | "sent";
 
-export interface Destination {
-  /** Sees to it that the repository has the blob; `sending` hears how far it is. Where the connection breaks, the rest is sent. */
-  putBlob(blob: Blob, sending: (bytes: number) => void, signal: AbortSignal): Promise<BlobOutcome>;
-  /**
-   * Names the manifest or index, whose blobs are there, by a tag or by its digest. One that refers to another (its subject) is found
-   * from there, also where the registry knows nothing of referrers.
-   */
-  putManifest(bytes: Uint8Array, descriptor: Descriptor, tagOrDigest: string): Promise<void>;
-}
-
 /** An upload that the registry has opened. */
 interface Session {
   url: string;
@@ -39,44 +26,8 @@ interface Session {
 
 const progressBytes = 1 << 20; // after so much more of a blob its attempts are counted anew
 
-/**
- * Opens the reference's repository for writing: never a mirror. Nothing is sent yet. `sources` are all repositories that blobs
- * are to be taken from; `note` is told when pod waits. Errors: RegistryError in Docker's words.
- */
-export function openDestination(
-  reference: Reference,
-  sources: string[],
-  note: (text: string) => void,
-): Destination & { host: string } {
-  const endpoint = endpointsFor(reference).find(({ isMirror }) => !isMirror)!;
-  const scopes = sources.map((source) => `repository:${source}:pull`);
-  const connection = new Connection(endpoint, reference, note, { verb: "push", scopes });
-  return {
-    host: connection.host,
-    putBlob: (blob, sending, signal) => putBlob(connection, blob, sending, signal),
-    async putManifest(bytes, descriptor, tagOrDigest) {
-      const { mediaType, digest } = descriptor;
-      const options = { method: "PUT", headers: { "content-type": mediaType }, body: bytes } as const;
-      const response = await connection.retry(() => connection.ask(`manifests/${tagOrDigest}`, options));
-      await response.body?.cancel();
-      const stored = response.headers.get("docker-content-digest") ?? digest;
-      if (stored !== digest) {
-        throw new RegistryError(`${connection.host} stored the manifest ${digest} as ${stored}`, response.status);
-      }
-      const { subject, ...document } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Manifest>;
-      if (!subject || response.headers.get("oci-subject")) return;
-      await tagReferrer(connection, subject.digest, toReferrer(descriptor, document));
-    },
-  };
-}
-
-/** As a list of referrers has it: distribution spec 1.1, "Referrers Tag Schema". */
-function toReferrer({ mediaType, digest, size }: Descriptor, document: Partial<Manifest>): Descriptor {
-  const { artifactType = document.config?.mediaType, annotations } = document;
-  return { mediaType, digest, size, ...(artifactType && { artifactType }), ...(annotations && { annotations }) };
-}
-
-async function putBlob(
+/** See Destination. Throws RegistryError. */
+export async function putBlob(
   connection: Connection,
   blob: Blob,
   sending: (bytes: number) => void,

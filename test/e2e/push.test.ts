@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeCertificates, outerAddress } from "../certificates.ts";
@@ -108,11 +108,10 @@ test("-a pushes all tags, -q prints the name alone", async () => {
     "one",
     "two",
   ]);
-  expect(await host.pod("push", "-q", `${empty.host}/all:one`)).toMatchObject({
-    code: 0,
-    stdout: `${empty.host}/all:one\n`,
-    stderr: "",
-  });
+  for (const args of [[`${empty.host}/all:one`], ["-a", `${empty.host}/all`]]) {
+    const name = args.at(-1);
+    expect(await host.pod("push", "-q", ...args)).toMatchObject({ code: 0, stdout: `${name}\n`, stderr: "" });
+  }
 });
 
 test("on a terminal each layer has one line", async () => {
@@ -211,6 +210,38 @@ test("foreign layers stay where they are", async () => {
       .map((line) => line.slice(14))
       .sort(),
   ).toEqual(["Pushed", "Skipped foreign layer"]);
+});
+
+test("a push that is killed leaves a store that pushes", async () => {
+  await using empty = await disposable();
+  const { promise: reached, resolve } = Promise.withResolvers<void>();
+  const proxy = startProxy(empty.host, async (request) => {
+    if (request.method !== "PUT") return undefined;
+    resolve();
+    await Bun.sleep(10_000);
+    return new Response(null, { status: 500 });
+  });
+  const child = host.spawn("push", tag(`${proxy.host}/killed:1`));
+  await reached;
+  child.kill("SIGKILL");
+  await child.exited;
+  proxy.stop();
+  expect(await host.must("push", tag(`${empty.host}/killed:1`))).toContain("1: digest: ");
+  await host.pod("rm", "-f", "nosuch"); // sweeps
+  expect(readdirSync(join(host.dataDir, "locks/leases"))).toEqual([]);
+  expect(readdirSync(join(host.dataDir, "tmp"))).toEqual([]);
+});
+
+test("a blob that the store has lost is named at once", async () => {
+  await using empty = await disposable();
+  const lost = join(host.dataDir, "blobs", layers[0]!.digest.replace(":", "/"));
+  renameSync(lost, `${lost}.away`);
+  const { code, stderr } = await host.pod("push", tag(`${empty.host}/lost:1`));
+  renameSync(`${lost}.away`, lost);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: `pod: blob ${layers[0]!.digest} is not in the store\nhint: pull the image again\n`,
+  });
 });
 
 test("what can't be pushed is refused in Docker's words", async () => {
