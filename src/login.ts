@@ -46,7 +46,7 @@ export function serverName(key: string): string {
 export async function login(key: string, credentials: Credentials): Promise<Kept> {
   const kept = await tryLogin(hostOf(key), credentials);
   const hasLogin = (path: string) => lookUp(readAuthFile(path)?.auths, key) !== undefined;
-  const path = config.registryAuthFile ?? authFiles().find(hasLogin) ?? dockerConfigFile();
+  const path = config.registryAuthFile || (authFiles().find(hasLogin) ?? dockerConfigFile());
   const helper = helperFor(readAuthFile(path) ?? {}, key);
   if (helper) await storeInHelper(helper, key, kept);
   const entry = helper ? {} : toEntry(kept, credentials); // docker, too, leaves an empty entry beside a helper

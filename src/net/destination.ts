@@ -4,7 +4,7 @@ import { RegistryError } from "../errors.ts";
 import type { Reference } from "../reference.ts";
 import type { Descriptor, Manifest } from "../spec.ts";
 import { Connection } from "./connection.ts";
-import { endpointsFor } from "./mirrors.ts";
+import { type Endpoint, endpointsFor } from "./mirrors.ts";
 import { tagReferrer } from "./referrers.ts";
 import { type Blob, type BlobOutcome, putBlob } from "./upload.ts";
 
@@ -19,20 +19,19 @@ export interface Destination {
 }
 
 /**
- * Opens the reference's repository for writing: never a mirror. Nothing is sent yet. `sources` are all repositories that blobs
- * are to be taken from; `note` is told when pod waits. Errors: RegistryError in Docker's words.
+ * Opens the reference's repository for writing: never a mirror. Nothing is sent yet. `sources` are the paths of all repositories
+ * that blobs are to be taken from; `note` is told when pod waits. Errors: RegistryError in Docker's words.
  */
-export function openDestination(
-  reference: Reference,
-  sources: string[],
-  note: (text: string) => void,
-): Destination & { host: string } {
-  const endpoint = endpointsFor(reference).find(({ isMirror }) => !isMirror)!;
-  const scopes = sources.map((source) => `repository:${source}:pull`);
+export function openDestination(reference: Reference, sources: string[], note: (text: string) => void): Destination {
+  const { domain } = reference;
+  const endpoint = registryOf(reference);
+  const names = new Map(sources.map((path) => [path, registryOf({ domain, path }).repository]));
+  const scopes = [...names.values()].map((name) => `repository:${name}:pull`);
   const connection = new Connection(endpoint, reference, note, { verb: "push", scopes });
   return {
-    host: connection.host,
-    putBlob: (blob, sending, signal) => putBlob(connection, blob, sending, signal),
+    putBlob(blob, sending, signal) {
+      return putBlob(connection, { ...blob, source: names.get(blob.source ?? "") }, sending, signal);
+    },
     async putManifest(bytes, descriptor, tagOrDigest) {
       const { mediaType, digest } = descriptor;
       const options = { method: "PUT", headers: { "content-type": mediaType }, body: bytes } as const;
@@ -47,6 +46,11 @@ export function openDestination(
       await tagReferrer(connection, subject.digest, toReferrer(descriptor, document));
     },
   };
+}
+
+/** The registry itself comes last of the endpoints, and may call the repository by another name than the user does. */
+function registryOf(reference: Reference): Endpoint {
+  return endpointsFor(reference).at(-1)!;
 }
 
 /** As a list of referrers has it: distribution spec 1.1, "Referrers Tag Schema". */

@@ -96,6 +96,17 @@ test("layers of another repository of the registry are mounted", async () => {
   ).toBe(layout.descriptor.digest);
 });
 
+test("what registries.conf calls otherwise is pushed to and mounted from where it really lies", async () => {
+  const conf = join(host.work, "registries.conf");
+  writeFileSync(conf, `[[registry]]\nprefix = "mapped.example"\nlocation = "${registry.host}/deep"\n`);
+  const env = { CONTAINERS_REGISTRIES_CONF: conf };
+  const [first, second] = ["one", "two"].map((name) => tag(`mapped.example/${name}:1`));
+  expect((await host.podWith({ env }, "push", first!)).code).toBe(0);
+  const { stdout } = await host.podWith({ env }, "push", second!);
+  expect(stdout.split("\n").filter((line) => line.endsWith(": Mounted from one"))).toHaveLength(2);
+  await skopeo("inspect", "--tls-verify=false", `docker://${registry.host}/deep/two:1`);
+});
+
 test("-a pushes all tags, -q prints the name alone", async () => {
   await using empty = await disposable();
   tag(`${empty.host}/all:one`, `${empty.host}/all:two`);
