@@ -33,14 +33,14 @@ const order = [
   /^main\.ts$/,
   /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
+  /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor|system|unshare|prepare)\.ts$/,
+  /^(image|container|monitor|login|search|manifest-list|manifest-push|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(pull|layer-fetch|download|starter-image)\.ts$/,
+  /^(pull|push|layer-fetch|upload-lanes|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(spec|reference|registries|short-names|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -30,6 +30,8 @@ export const paths = {
   layers: join(root, "layers"),
   /** Short names of layers: as many as an image may have fit into mount(2)'s one page. */
   links: join(root, "l"),
+  /** `<sha256 of the name>.json`: manifest lists. */
+  lists: join(root, "lists"),
   containers: join(root, "containers"),
   /** `<container name>`: holds its id. */
   names: join(root, "names"),

@@ -47,6 +47,13 @@ export function toRaw(attributes: Uint8Array): Buffer {
   return raw;
 }
 
+/** A copy of the settings in which nothing typed is shown, and each byte comes at once; ^C is a byte too. */
+export function toSilent(attributes: Uint8Array): Buffer {
+  const silent = Buffer.from(attributes);
+  silent.writeUInt32LE((silent.readUInt32LE(12) & ~0o13) >>> 0, 12); // ECHO ICANON ISIG
+  return silent;
+}
+
 export function getWindowSize(fd: number): WindowSize | undefined {
   const winsize = Buffer.alloc(8);
   if (c.ioctl(fd, TIOCGWINSZ, winsize) !== 0) return undefined;
