@@ -1,11 +1,11 @@
 /** What `pod info` tells, and `pod system reset`. */
 
-import { readFileSync, rmSync } from "node:fs";
 import { availableParallelism, release, totalmem } from "node:os";
 import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
 import { ConflictError } from "./errors.ts";
+import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
 import { removeTree, withLock } from "./storage/files.ts";
@@ -88,8 +88,8 @@ export async function reset(): Promise<void> {
 function clearUnlessUsed(): number[] {
   const holders = leaseHolders();
   if (holders.length > 0) return holders;
-  const { containers, names, layers, links, blobs, partials, temporary } = paths;
-  for (const folder of [containers, names, layers, links, blobs, partials, temporary]) removeTree(folder);
+  const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
+  for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
   for (const file of [paths.index, driverFile]) rmSync(file, { force: true });
   openStore();
   return [];

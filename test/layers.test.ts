@@ -33,13 +33,13 @@ const order = [
   /^main\.ts$/,
   /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
+  /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor|prune|system|unshare|prepare)\.ts$/,
+  /^(image|container|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(pull|layer-fetch|download|starter-image)\.ts$/,
+  /^(pull|push|layer-fetch|upload-lanes|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
-  /^ns\/(libc\.ts|constants\.ts|sys\/)/,
+  /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
   /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
@@ -91,17 +91,28 @@ test("the environment is read in config.ts only", () => {
 });
 
 /** What is loaded before the user namespace is entered: a threaded process cannot enter one (user_namespaces(7)). */
-const early = closure("main.ts");
+const early = new Set(["main.ts", "prepare.ts"].flatMap((file) => [...closure(file)]));
 const threaded = /^(stream|tty|readline|net|http|https|http2|tls|crypto|zlib|worker_threads|consola)(\/promises)?$/;
 
-test("nothing that main.ts loads statically starts a thread", () => {
+test("nothing that main.ts and prepare.ts load statically starts a thread", () => {
   const starts = ({ to, ours }: Import) => !ours && threaded.test(to);
   expect(violations((found) => early.has(found.from) && found.isStatic && starts(found))).toEqual([]);
 });
 
-test("nothing that main.ts loads statically touches process.stdout or process.stdin", () => {
+test("nothing that main.ts and prepare.ts load statically touches process.stdout or process.stdin", () => {
   const touches = (file: string) => /process\.std(out|in)\b/.test(transpiler.transformSync(files.get(file)!));
   expect([...early].filter(touches)).toEqual([]);
+});
+
+/** Loading node:fs takes 2.7 ms: ns/sys/fs.ts has what is needed of it. */
+test.each([
+  "cli.ts",
+  "monitor.ts",
+  "ns/init.ts",
+  ...["run", "ps", "images", "logs", "inspect", "rm"].map((name) => `commands/${name}.ts`),
+])("%s does without node:fs", (start) => {
+  const files = closure(start);
+  expect(violations(({ from, to, isStatic }) => files.has(from) && isStatic && to === "fs")).toEqual([]);
 });
 
 function closure(start: string): Set<string> {

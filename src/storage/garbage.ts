@@ -1,10 +1,10 @@
 /** Collection: blobs, layers, downloads and temporary folders that nothing names any more. */
 
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import { makeTemporaryDir, removeTree, withLock, withReserve } from "./files.ts";
 import { layerFolder, layerLink, layerName } from "./layers.ts";
 import { leasesLock } from "./leases.ts";
@@ -100,8 +100,12 @@ function collectPartials(doomed: Doomed): void {
 
 /** Whether nobody has added to this download for seven days. */
 export function isGivenUp(partial: string): boolean {
-  const status = lstatSync(partial, { throwIfNoEntry: false }); // undefined where it has just been finished
-  return status !== undefined && Date.now() - status.mtimeMs > partialDays * 24 * 3600 * 1000;
+  try {
+    return Date.now() - lstatSync(partial).mtimeMs > partialDays * 24 * 3600 * 1000;
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    return false; // it has just been finished
+  }
 }
 
 /** Lock files of extractions that were killed. Who waits for one sees that it is gone, and begins anew. */

@@ -1,7 +1,8 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
-import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
-import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts";
+import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
 import { readJson, withLock, withReserve, writeJson } from "./files.ts";
@@ -46,7 +47,7 @@ export function findImage(text: string): Image | undefined {
   const images = listImages();
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
   if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
-  return findByReference(images, text) ?? findByPrefix(images, text);
+  return findByReference(images, text) ?? findByPrefix(images, text) ?? findByMeaning(images, text);
 }
 
 /**
@@ -176,6 +177,17 @@ function findByReference(images: Image[], text: string): Image | undefined {
       digest === wanted.digest &&
       references.some((name) => /^[:@]/.test(name.slice(repository.length)) && name.startsWith(repository)),
   );
+}
+
+/** A short name can mean more than Docker's usual: short-names.ts. */
+function findByMeaning(images: Image[], text: string): Image | undefined {
+  try {
+    const names = meaningsOf(text).map(familiarName);
+    return names.map((name) => findByReference(images, name)).find((image) => image !== undefined);
+  } catch (error) {
+    if (error instanceof UsageError) return undefined; // no reference at all
+    throw error;
+  }
 }
 
 function findByPrefix(images: Image[], text: string): Image | undefined {

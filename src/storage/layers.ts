@@ -1,10 +1,10 @@
 /** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
 
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
 import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
 import { close, open, syncFs } from "../ns/sys/file.ts";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "../ns/sys/fs.ts";
 import { parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";

@@ -1,7 +1,7 @@
 /** What of the store is needed: names of blobs and layers, by who needs them. */
 
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { readdirSync } from "../ns/sys/fs.ts";
 import type { ImageConfig, Manifest } from "../spec.ts";
 import { hasBlob, readJsonBlob } from "./blobs.ts";
 import { listContainers } from "./containers.ts";
