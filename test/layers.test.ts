@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(image|container|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(pull|push|layer-fetch|upload-lanes|download|starter-image)\.ts$/,
+  /^(pull|push|layer-fetch|upload-lanes|extractors|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
   /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,

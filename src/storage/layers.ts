@@ -9,6 +9,7 @@ import { parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
 import { makeTemporaryDir, readJson, removeTree, withLockAsync } from "./files.ts";
+import { LowerLayers } from "./lower.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -72,14 +73,19 @@ export function layerName(folder: string): string {
  * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
  * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
+ * `waitForParents` is called when something depends on the layers below; without it they are there already.
  */
-export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerPlace): Promise<void> {
+export async function extractLayer(
+  source: AsyncIterable<Uint8Array>,
+  layer: LayerPlace,
+  waitForParents?: () => void,
+): Promise<void> {
   if (hasLayer(layer.chainId)) return;
   await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
     if (hasLayer(layer.chainId)) return;
     const temporary = makeTemporaryDir();
     try {
-      const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
+      const extracted = await unpackLayer(join(temporary, "diff"), source, layer, waitForParents);
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
@@ -96,11 +102,13 @@ export async function unpackLayer(
   dir: string,
   source: AsyncIterable<Uint8Array>,
   layer: LayerPlace,
+  waitForParents?: () => void,
 ): Promise<Extracted> {
   mkdirSync(dir, { mode: 0o700 });
   const { algorithm } = parseDigest(layer.diffId);
   const hasher = new Bun.CryptoHasher(algorithm);
-  const extraction = new Extraction(dir, layer.parents.toReversed().map(layerDir));
+  const lower = new LowerLayers(layer.parents.toReversed().map(layerDir), waitForParents);
+  const extraction = new Extraction(dir, lower);
   try {
     const reader = tarReader(extraction);
     for await (const chunk of decompress(source)) {
