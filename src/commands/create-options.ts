@@ -45,7 +45,7 @@ export const createArgs = {
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
   rm: { type: "boolean", description: "Automatically remove the container when it exits" },
   "shm-size": { type: "string", valueHint: "bytes", parse: parseBytes, description: "Size of /dev/shm" },
-  "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs or auto" },
+  "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs, btrfs, vfs or auto" },
   tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
