@@ -23,6 +23,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { holdLease } from "./storage/images.ts";
+import { LogReader, makeLog } from "./storage/logs.ts";
 import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 export type { CreateOptions } from "./create.ts";
@@ -128,25 +129,27 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
   const { tty, openStdin } = record.process;
   if (attachment.detach) releaseSignals();
   const windowSize = tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
-  const message = {
-    kind: "launch",
-    id: record.id,
-    attach: !attachment.detach,
-    windowSize,
-  } as const;
+  const message = { kind: "launch", id: record.id, windowSize } as const;
+  const log = attachment.detach ? undefined : openLog(record.id);
   try {
     writeAll(monitor.fd, encodeControl(message));
   } catch (error) {
     throw hasCode(error, "EPIPE") ? monitorGone() : error;
   }
-  if (attachment.detach) {
+  if (!log) {
     const answer = awaitMessage(monitor.fd, new FrameReader());
     if (answer.kind === "failed") throw failureToError(answer);
     return 0;
   }
   const { detachKeys, sigProxy } = attachment;
-  const result = attach(monitor.fd, { tty, interactive: openStdin, sigProxy, detachKeys }, () => {});
+  const result = attach(monitor.fd, log, { tty, interactive: openStdin, sigProxy, detachKeys });
   return result.kind === "exited" ? result.exitCode : 0;
+}
+
+/** Before the container may end, and its folder go. */
+function openLog(id: string): LogReader {
+  makeLog(id);
+  return new LogReader(id);
 }
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */

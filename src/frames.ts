@@ -47,7 +47,7 @@ export class FrameReader {
 /** Client → monitor. */
 export type ClientMessage =
   /** The first one: run this container. */
-  | { kind: "launch"; id: string; attach: boolean; windowSize?: { rows: number; columns: number } }
+  | { kind: "launch"; id: string; windowSize?: { rows: number; columns: number } }
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
   | { kind: "stdin-end" };

@@ -50,7 +50,6 @@ export function runMonitor(clientFd: number, prepared: Prepared): never {
 }
 
 function live(launch: Launch, client: Client, { init, failure }: Prepared): void {
-  client.attached = launch.attach;
   const life = new Life(readContainer(launch.id)!, client);
   try {
     if (!init) throw failure;
@@ -62,7 +61,6 @@ function live(launch: Launch, client: Client, { init, failure }: Prepared): void
   } catch (error) {
     life.fail(error);
   }
-  client.drain();
   client.drop();
   if (init) repairContainers();
 }
@@ -71,7 +69,7 @@ type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
 function waitForLaunch(client: Client): Launch | undefined {
   for (;;) {
-    poll([{ fd: client.fd!, events: POLLIN }], -1);
+    poll([{ fd: client.fd, events: POLLIN }], -1);
     const frames = client.receive(new Uint8Array(65536));
     if (!frames) return undefined;
     const [first, ...early] = frames;
