@@ -112,15 +112,14 @@ export async function remove(
   const leaving = namesToRemove(image, text, options.force);
   const isLast = leaving.length === image.references.length;
   if (isLast) checkUse(image, text, options);
-  for (const reference of leaving) removeReference(reference);
   const untagged = leaving.map((reference) => familiarName(parseReference(reference)));
-  if (!isLast) return { untagged, deleted: [] };
+  if (!isLast) {
+    for (const reference of leaving) removeReference(reference);
+    return { untagged, deleted: [] };
+  }
 
   deleteImage(image);
-  const collected = collectGarbage({
-    images: new Set(options.containers.map(({ record }) => record.image.id)),
-    layers: new Set(options.containers.flatMap(({ record }) => record.layers)),
-  });
+  const collected = collectGarbage();
   const own = new Set(chainIds(image.config.rootfs.diff_ids));
   return { untagged, deleted: [image.id, ...collected.deleted.filter((name) => own.has(name))] };
 }

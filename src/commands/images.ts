@@ -5,7 +5,7 @@ import { applyFilters, type FilterTests, hasLabel, matchesGlob, parseFlagFilter 
 import { imageListStyle, imageRows } from "../format/images.ts";
 import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
-import { findImage, type Image, listImages } from "../storage/images.ts";
+import { findImage, type Image, isDangling, listImages } from "../storage/images.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const args = {
@@ -42,8 +42,7 @@ export default defineCommand({
 
 const tests: FilterTests<Image> = {
   before: (image, value) => created(image) < created(named(value)),
-  dangling: (image, value) =>
-    parseFlagFilter("dangling", value) === image.references.every((reference) => reference.includes("@")),
+  dangling: (image, value) => parseFlagFilter("dangling", value) === isDangling(image),
   label: (image, value) => hasLabel(image.config.config?.Labels, value),
   reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
   since: (image, value) => created(image) > created(named(value)),

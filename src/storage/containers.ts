@@ -148,7 +148,8 @@ function nameConflict(name: string, owner: string): ConflictError {
   );
 }
 
-function readName(name: string): string | undefined {
+/** The id of the container that has this name. */
+export function readName(name: string): string | undefined {
   try {
     return readlinkSync(join(paths.names, name));
   } catch (error) {

@@ -5,7 +5,7 @@ import { familiarName, formatReference, parseReference, type Reference, withDefa
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
-import { readJson, withLock, writeJson } from "./files.ts";
+import { readJson, withLock, withReserve, writeJson } from "./files.ts";
 import { chainIds, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
 
@@ -80,9 +80,23 @@ export function removeReference(reference: string): void {
   changeIndex((manifests) => takeName(manifests, reference));
 }
 
-/** Takes an image with all its names from the index; `collectGarbage` removes what only it used. */
-export function deleteImage(image: Image): void {
-  changeIndex((manifests) => manifests.filter(({ digest }) => digest !== image.digest));
+/**
+ * Takes images with the names that they had from the index; `collectGarbage` removes what only they used. A name that
+ * another command has given one meanwhile keeps it.
+ */
+export function deleteImage(...images: Image[]): void {
+  const leaving = new Map(images.map(({ digest, references }) => [digest, references]));
+  const stays = (entry: Descriptor) => {
+    const name = nameOf(entry);
+    const names = leaving.get(entry.digest);
+    return !names || (name !== undefined && !names.includes(name));
+  };
+  changeIndex((manifests) => manifests.filter(stays));
+}
+
+/** Without a tag: no name at all, or digests alone. */
+export function isDangling({ references }: Image): boolean {
+  return references.every((reference) => reference.includes("@"));
 }
 
 /** The index as it is on disk; empty where there is none yet. */
@@ -94,8 +108,14 @@ export function readIndex(): Index {
 export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): void {
   withLock("index", () => {
     const index = readIndex();
-    writeJson(paths.index, { ...index, manifests: change(index.manifests) });
+    const manifests = change(index.manifests);
+    withReserve(() => writeJson(paths.index, { ...index, manifests }));
   });
+}
+
+/** Writes the list anew, whatever is there. */
+export function replaceIndex(manifests: Descriptor[]): void {
+  withLock("index", () => writeJson(paths.index, { schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
 }
 
 function toImage(entries: Descriptor[]): Image | undefined {
@@ -126,7 +146,8 @@ function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.
   return manifest.layers.reduce((sum, { size }, index) => sum + (layers[index]?.sizeBytes ?? size), 0);
 }
 
-function nameOf(entry: Descriptor): string | undefined {
+/** The name that an entry of the index gives its manifest. */
+export function nameOf(entry: Descriptor): string | undefined {
   return entry.annotations?.[nameAnnotation];
 }
 

@@ -1,7 +1,7 @@
 /** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
 
 import { join } from "node:path";
-import { hasCode, PodError } from "../errors.ts";
+import { PodError } from "../errors.ts";
 import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
 import { close, open, syncFs } from "../ns/sys/file.ts";
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "../ns/sys/fs.ts";
@@ -54,27 +54,36 @@ export function layerFolder(chainId: string): string {
   return parseDigest(chainId).hex;
 }
 
+/** Where a layer belongs. */
+export interface LayerPlace {
+  diffId: string;
+  chainId: string;
+  /** chainIds of the layers below, the lowest first. */
+  parents: string[];
+}
+
+/** The chainId of the layer in the folder of this name. */
+export function layerName(folder: string): string {
+  return `${folder.length === 128 ? "sha512" : "sha256"}:${folder}`;
+}
+
 /**
  * Makes a layer of its archive: gzip, zstd or plain, by its first bytes. It appears whole, synced and with the right
  * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
  * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
  */
-export async function extractLayer(
-  source: AsyncIterable<Uint8Array>,
-  layer: { mediaType: string; diffId: string; chainId: string; parents: string[] },
-): Promise<void> {
+export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerPlace): Promise<void> {
   if (hasLayer(layer.chainId)) return;
   await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
     if (hasLayer(layer.chainId)) return;
     const temporary = makeTemporaryDir();
     try {
-      const extracted = await extractInto(join(temporary, "diff"), source, layer);
+      const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
-      const hint = hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
-      throw new PodError(`extract layer ${layer.diffId}`, { cause: error, hint });
+      throw new PodError(`extract layer ${layer.diffId}`, { cause: error });
     }
   });
 }
@@ -82,10 +91,11 @@ export async function extractLayer(
 /** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */
 const shortRunEntries = 1000;
 
-async function extractInto(
+/** Makes the folder `dir` of the archive, which has to have the diffId. */
+export async function unpackLayer(
   dir: string,
   source: AsyncIterable<Uint8Array>,
-  layer: { diffId: string; parents: string[] },
+  layer: LayerPlace,
 ): Promise<Extracted> {
   mkdirSync(dir, { mode: 0o700 });
   const { algorithm } = parseDigest(layer.diffId);
@@ -129,8 +139,4 @@ function folderOf(chainId: string): string {
 
 function sha256(text: string): string {
   return `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}`;
-}
-
-function rootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
 }
