@@ -14,7 +14,7 @@ import {
   type MonitorMessage,
 } from "./frames.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLOUT } from "./ns/constants.ts";
-import { poll, readInto, setNonBlocking, writeFrom } from "./ns/sys/descriptor.ts";
+import { poll, readInto, sendMessage, setNonBlocking, writeFrom } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { setWindowSize } from "./ns/sys/terminal.ts";
 import type { LogStream, LogWriter } from "./storage/logs.ts";
@@ -85,6 +85,11 @@ export class Client {
     return undefined;
   }
 
+  /** An answer with descriptors of the container's. */
+  sendDescriptors(fds: number[]): void {
+    if (this.isOpen) sendMessage(this.fd, encodeControl({ kind: "done" } satisfies MonitorMessage), fds);
+  }
+
   drop(): void {
     if (this.isOpen) close(this.fd);
     this.isOpen = false;
@@ -99,7 +104,7 @@ export interface ContainerStreams {
 }
 
 export interface PumpHooks {
-  onMessage(message: ClientMessage): void;
+  onMessage(message: ClientMessage, client: Client): void;
   /** Further descriptors to watch, asked anew each time round: when one is readable its action runs. */
   watched(): { fd: number; action: () => void }[];
 }
@@ -113,12 +118,12 @@ export class Streams {
 
   constructor(
     private readonly streams: ContainerStreams,
-    /** The one that started the container: its end is that of the container's input. */
-    private readonly first: Client,
+    /** The one that started the container, where its end is that of the container's input. */
+    private readonly first: Client | undefined,
     private readonly log: LogWriter,
     private readonly hooks: PumpHooks,
   ) {
-    this.clients = [first];
+    this.clients = first ? [first] : [];
     for (const { fd } of streams.outputs) setNonBlocking(fd, true);
     if (streams.stdin !== undefined) setNonBlocking(streams.stdin, true);
   }
@@ -133,7 +138,7 @@ export class Streams {
 
   /** One round of the loop: waits for the next event, and answers all that are there. */
   pump(): void {
-    this.takeFrames(this.first.early.splice(0));
+    if (this.first) this.takeFrames(this.first.early.splice(0), this.first);
     this.clients = this.clients.filter(({ isOpen }) => isOpen);
     const actions: { fd: number; events: number; action: () => void }[] = [];
     const inputIsFull = this.input.sizeBytes >= queueLimitBytes;
@@ -161,15 +166,15 @@ export class Streams {
 
   private readClient(client: Client): void {
     const frames = client.isOpen ? client.receive(this.buffer) : undefined;
-    if (frames) this.takeFrames(frames);
+    if (frames) this.takeFrames(frames, client);
     else if (client === this.first) this.endInput();
   }
 
-  private takeFrames(frames: Frame[]): void {
+  private takeFrames(frames: Frame[], client: Client): void {
     for (const { stream, payload } of frames) {
       if (stream === frameStreams.stdin) {
         if (this.streams.stdin !== undefined) this.input.push(Uint8Array.from(payload));
-      } else this.hooks.onMessage(JSON.parse(payload.toString()) as ClientMessage);
+      } else this.hooks.onMessage(JSON.parse(payload.toString()) as ClientMessage, client);
     }
     if (this.input.sizeBytes > 0) this.writeInput();
   }

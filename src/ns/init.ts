@@ -16,6 +16,7 @@ import {
   MS_REC,
   O_CREAT,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   O_RDWR,
@@ -65,9 +66,9 @@ export interface InitRequest {
 
 /** Init → monitor. After "ready" it waits for one more message; then it becomes the program, and the channel closes. */
 export type InitReport =
-  | { kind: "namespaces" } // its user and its network namespace are attached
-  | { kind: "terminal" } // the master is attached: SCM_RIGHTS
-  | { kind: "ready" }
+  | { kind: "namespaces" } // its user and its network namespace are attached: SCM_RIGHTS
+  | { kind: "terminal" } // the master is attached
+  | { kind: "ready" } // all its namespaces are attached
   | { kind: "failed"; failure: StageFailure };
 
 /** Runs the stage. Descriptors 0, 1 and 2 are the container's standard streams. */
@@ -99,7 +100,7 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
 
   at("make the network namespace");
   if (newNetwork) unshare(CLONE_NEWNET, "new network namespace");
-  sendNamespaces(channel);
+  sendNamespaces(channel, { kind: "namespaces" }, ["user", "net"]);
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
 
   at("leave the monitor's mounts");
@@ -138,7 +139,7 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
   at(`working directory ${spec.process.cwd}`);
   enterWorkingDirectory(spec.process.cwd);
 
-  send(channel, { kind: "ready" } satisfies InitReport);
+  sendNamespaces(channel, { kind: "ready" }, ["user", "pid", "net", "ipc", "uts", "cgroup", "mnt"]);
   if (!receive(channel)) exitNow(1); // the monitor is gone
 
   at("set resource limits");
@@ -164,10 +165,10 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
   return request.reaper ? runReaper(channel, execute) : execute();
 }
 
-/** For slirp4netns, which joins them; and while this process may still be looked at. */
-function sendNamespaces(channel: number): void {
-  const namespaces = ["user", "net"].map((name) => open(`/proc/self/ns/${name}`, O_RDONLY));
-  send(channel, { kind: "namespaces" } satisfies InitReport, namespaces);
+/** For those who join them: slirp4netns, and `exec`. Nobody could open them later, since this process can't be looked at. */
+function sendNamespaces(channel: number, report: InitReport, names: string[]): void {
+  const namespaces = names.map((name) => open(`/proc/self/ns/${name}`, O_RDONLY));
+  send(channel, report, namespaces);
   for (const fd of namespaces) close(fd);
 }
 
@@ -177,7 +178,7 @@ function readInRoot(path: string): string {
   try {
     let text = "";
     unlessErrno(["ENOENT", "ENOTDIR", "EACCES"], () => {
-      const fd = openAt2(root, path, O_RDONLY, RESOLVE_IN_ROOT);
+      const fd = openAt2(root, path, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT); // the image's may be a FIFO
       try {
         text = readDescriptor(fd).toString();
       } finally {

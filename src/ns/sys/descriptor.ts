@@ -123,10 +123,10 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: number[] = []): 
   transfer("sendmsg", fd, () => c.sendmsg(fd, message.header, MSG_NOSIGNAL));
   void message.keep;
 }
-/** recvmsg(2): one message of at most `maxBytes`, with up to four descriptors (close-on-exec). Empty `bytes` at the end. */
+/** recvmsg(2): one message of at most `maxBytes`, with up to eight descriptors (close-on-exec). Empty `bytes` at the end. */
 export function receiveMessage(fd: number, maxBytes = 65536): { bytes: Buffer; fds: number[] } | undefined {
   const bytes = Buffer.alloc(maxBytes);
-  const message = messageHeader(bytes, [0, 0, 0, 0]);
+  const message = messageHeader(bytes, [0, 0, 0, 0, 0, 0, 0, 0]);
   message.control.fill(0);
   const length = transfer("recvmsg", fd, () => c.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC));
   if (length === undefined) return undefined;
