@@ -124,6 +124,18 @@ function toEnvironment(
     ...(options.tty ? ["TERM=xterm"] : []),
     "container=pod",
     ...imageEnv,
+  ];
+  return completeEnvironment(entries, options, variable);
+}
+
+/** `base` with what `--env-file` and `-e` add; a later one of a name takes the place of the earlier. */
+export function completeEnvironment(
+  base: string[],
+  options: { env: string[]; envFiles: string[] },
+  variable: (name: string) => string | undefined,
+): string[] {
+  const entries = [
+    ...base,
     ...options.envFiles.flatMap(readEnvFile).flatMap((entry) => completeEntry(entry, variable)),
     ...options.env.flatMap((entry) => completeEntry(entry, variable)),
   ];

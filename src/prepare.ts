@@ -13,7 +13,7 @@ import { startMonitorEarly } from "./waiting.ts";
 const groups = ["container", "image", "manifest", "system"];
 const running = withLongForms(["run", "start", "restart"]);
 /** They pass signals on, and start nothing. */
-const attaching = withLongForms(["attach"]);
+const attaching = withLongForms(["attach", "exec"]);
 /** They change the store, or tell what holds inside. */
 const entering = [
   ...withLongForms(["create"]),
@@ -37,7 +37,7 @@ const entering = [
 ];
 /** They change at most files that are the user's own, and need no other ids: `push` too, so that credential helpers run as the user. */
 const reading = [
-  ...withLongForms(["attach", "stop", "kill", "wait", "pause", "unpause"]),
+  ...withLongForms(["attach", "exec", "stop", "kill", "wait", "pause", "unpause"]),
   "ps",
   "push",
   "images",

@@ -31,6 +31,10 @@ export const verbs: Verb[] = [
   verb("create, container create", () => import("./commands/create.ts"), {
     options: async () => (await import("./commands/create-options.ts")).createCommandArgs,
   }),
+  verb("exec, container exec", () => import("./commands/exec.ts"), {
+    common: true,
+    options: async () => (await import("./commands/exec-options.ts")).execArgs,
+  }),
   verb("start, container start", () => import("./commands/start.ts"), { common: true }),
   verb("stop, container stop", () => import("./commands/stop.ts"), { common: true }),
   verb("restart, container restart", () => import("./commands/restart.ts")),

@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(life|exec)\.ts$/,
   /^(image|container|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
-  /^(create|control|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
+  /^(create|control|driver|repair|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(pull|push|layer-fetch|upload-lanes|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
