@@ -4,11 +4,12 @@ import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { create } from "./container.ts";
 import { Control } from "./control.ts";
 import type { CreateOptions } from "./create.ts";
-import { ConflictError, hasCode, PodError } from "./errors.ts";
+import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import type { PullProgress } from "./progress.ts";
+import { waitForEnd } from "./repair.ts";
 import { signalNumber } from "./signal-names.ts";
 import { endedBySignals, releaseSignals } from "./signals.ts";
 import {
@@ -66,15 +67,25 @@ export function start(text: string, attachment: Attachment): number {
   return launch(monitor, record, attachment);
 }
 
-/** Makes a new monitor the container's; undefined where it has one: of two starts at once one does it. */
+/** Makes a new monitor the container's; undefined where it runs, or another command just starts it. */
 function claim(id: string): WaitingMonitor | undefined {
+  const { state } = requireContainer(id);
+  const isEnding = state.status !== "running" && !state.starting && !state.restarting;
+  if (isEnding && state.monitor) waitForEnd(state.monitor);
   return withLock("start", () => {
-    const { state } = readContainer(id)!;
+    const { state } = requireContainer(id);
     if (state.monitor && isAlive(state.monitor)) return undefined;
     const monitor = takeMonitor();
-    putState(id, { ...state, monitor: identify(monitor.pid), stopped: undefined, restartCount: undefined });
+    const fresh = { starting: true, stopped: undefined, restartCount: undefined };
+    putState(id, { ...state, ...fresh, monitor: identify(monitor.pid) });
     return monitor;
   });
+}
+
+function requireContainer(id: string): Container {
+  const container = readContainer(id);
+  if (container) return container;
+  throw new NotFoundError(`No such container: ${id}`);
 }
 
 function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Attachment): number {
@@ -161,11 +172,12 @@ export function restart(text: string, options: { timeoutSeconds?: number; signal
 
 /** Waits for the program's end. Returns its exit code; at once where it does not run. */
 export function wait(text: string): number {
-  const { record } = findContainer(text);
+  const { record, state } = findContainer(text);
   const control = Control.open(record.id);
   const message = control?.await("exited");
   control?.close();
   if (message && message !== "gone") return message.exitCode;
+  if (state.status === "running" && state.monitor) waitForEnd(state.monitor); // it is just ending, or was killed
   return readContainer(record.id)?.state.exitCode ?? 0;
 }
 

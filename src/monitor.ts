@@ -185,7 +185,9 @@ class Life {
     this.cleanUp();
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
+    this.welcome(); // who came meanwhile is to hear it too
     this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
+    this.stopListening();
     deleteFiles?.();
   }
 
@@ -203,8 +205,15 @@ class Life {
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     const status = this.container.state.started ? "exited" : "created";
     if (!record.autoRemove)
-      putState(record.id, { ...this.container.state, status, exitCode, error: formatError(error) });
+      putState(record.id, {
+        ...this.container.state,
+        starting: undefined,
+        status,
+        exitCode,
+        error: formatError(error),
+      });
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+    this.stopListening();
     deleteFiles?.();
   }
 
@@ -305,8 +314,16 @@ class Life {
   }
 
   private welcome(): void {
-    const fd = accept(this.listener);
-    if (fd !== undefined) this.streams!.addClient(new Client(fd));
+    for (let fd = accept(this.listener); fd !== undefined; fd = accept(this.listener)) {
+      this.streams!.addClient(new Client(fd));
+    }
+  }
+
+  private stopListening(): void {
+    if (this.listener === -1) return;
+    close(this.listener);
+    this.listener = -1;
+    rmSync(controlPath(this.container.record.id), { force: true });
   }
 
   private answer(message: ClientMessage, client: Client): void {
@@ -374,11 +391,6 @@ class Life {
   }
 
   private cleanUp(): void {
-    if (this.listener !== -1) {
-      close(this.listener);
-      this.listener = -1;
-      rmSync(controlPath(this.container.record.id), { force: true });
-    }
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.releaseSlirp();
     this.rootfs?.unmount();

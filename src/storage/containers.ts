@@ -90,6 +90,8 @@ export interface ContainerState {
   /** The container's PID 1 as the host sees it, while it runs. */
   init?: ProcessIdentity;
   monitor?: ProcessIdentity;
+  /** A command has given it a new monitor, which has not started it yet. */
+  starting?: boolean;
   /** Its processes are stopped: `pause`. */
   paused?: boolean;
   /** Its restart policy waits to start it again. */
