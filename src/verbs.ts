@@ -38,6 +38,11 @@ export const verbs: Verb[] = [
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
   verb("rm, container rm, container remove", () => import("./commands/rm.ts")),
   verb("rmi, image rm, image remove", () => import("./commands/rmi.ts")),
+  verb("tag, image tag", () => import("./commands/tag.ts")),
+  verb("untag, image untag", async () => ({ default: (await import("./commands/tag.ts")).untag })),
+  verb("history, image history", () => import("./commands/history.ts")),
+  verb("image exists", () => import("./commands/exists.ts")),
+  verb("image tree", () => import("./commands/tree.ts")),
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),

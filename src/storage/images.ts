@@ -84,6 +84,12 @@ export function deleteImage(image: Image): void {
   changeIndex((manifests) => manifests.filter(({ digest }) => digest !== image.digest));
 }
 
+/** Bytes of the files of each layer, from the lowest up; of its blob where it was never extracted. */
+export function layerSizes({ manifest, config }: Pick<Image, "manifest" | "config">): number[] {
+  const layers = chainIds(config.rootfs.diff_ids).map(readLayer);
+  return manifest.layers.map(({ size }, index) => layers[index]?.sizeBytes ?? size);
+}
+
 /** The index as it is on disk; empty where there is none yet. */
 export function readIndex(): Index {
   return readJson<Index>(paths.index) ?? { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] };
@@ -121,8 +127,7 @@ function toImage(entries: Descriptor[]): Image | undefined {
 }
 
 function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.config.digest)): number {
-  const layers = chainIds(config.rootfs.diff_ids).map(readLayer);
-  return manifest.layers.reduce((sum, { size }, index) => sum + (layers[index]?.sizeBytes ?? size), 0);
+  return layerSizes({ manifest, config }).reduce((sum, size) => sum + size, 0);
 }
 
 function nameOf(entry: Descriptor): string | undefined {
