@@ -7,7 +7,7 @@ import { imageListStyle, imageRows } from "../format/images.ts";
 import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
 import { listContainers } from "../storage/containers.ts";
-import { findImage, type Image, listImages } from "../storage/images.ts";
+import { createdMs, findImage, type Image, listImages } from "../storage/images.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const args = {
@@ -34,7 +34,7 @@ export default defineCommand({
   run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
     const wanted = operands.map((pattern): [string, string] => ["reference", pattern]);
-    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests).toSorted(byCreation);
+    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests);
     if (options.tree) {
       checkTree(options);
       for (const line of imageTree(images, usedIds())) output.line(line);
@@ -49,13 +49,13 @@ export default defineCommand({
 });
 
 const tests: FilterTests<Image> = {
-  before: (image, value) => created(image) < created(named(value)),
+  before: (image, value) => createdMs(image) < createdMs(named(value)),
   dangling: (image, value) =>
     parseFlagFilter("dangling", value) === image.references.every((reference) => reference.includes("@")),
   label: (image, value) => hasLabel(image.config.config?.Labels, value),
   reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
-  since: (image, value) => created(image) > created(named(value)),
-  until: (image, value) => BigInt(created(image)) * 1_000_000n < parseTime(value),
+  since: (image, value) => createdMs(image) > createdMs(named(value)),
+  until: (image, value) => BigInt(createdMs(image)) * 1_000_000n < parseTime(value),
 };
 
 /** docker/cli, image/list.go. */
@@ -89,13 +89,4 @@ function named(text: string): Image {
   const image = findImage(text);
   if (!image) throw new NotFoundError(`No such image: ${text}`);
   return image;
-}
-
-function created(image: Image): number {
-  return image.created ? Date.parse(image.created) : 0;
-}
-
-/** Newest first, as Docker lists them. */
-function byCreation(a: Image, b: Image): number {
-  return created(b) - created(a);
 }

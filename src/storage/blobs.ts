@@ -35,7 +35,8 @@ export function readBlob(digest: string): Buffer {
 }
 
 export function readJsonBlob<T>(digest: string): T {
-  return parseJson<T>(readBlob(digest).toString(), blobPath(digest));
+  const path = blobPath(digest);
+  return parseJson<T>(readFileSync(path, "utf8"), path);
 }
 
 /** Keeps the bytes and tells their digest. */

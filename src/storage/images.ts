@@ -33,9 +33,17 @@ const sizeAnnotation = "pod.image.size";
 
 /** All images, the newest first. One whose blobs are gone is none, and is left out. */
 export function listImages(): Image[] {
-  const byDigest = Map.groupBy(readIndex().manifests, ({ digest }) => digest);
-  const images = [...byDigest.values()].map(toImage).filter((image) => image !== undefined);
-  return images.sort((a, b) => (b.created ?? "").localeCompare(a.created ?? ""));
+  const images = entriesByImage()
+    .map(toImage)
+    .filter((image) => image !== undefined);
+  const times = new Map(images.map((image) => [image, createdMs(image)]));
+  // Within a millisecond the text tells more: builders write nanoseconds.
+  return images.sort((a, b) => times.get(b)! - times.get(a)! || (a.created! < b.created! ? 1 : -1));
+}
+
+/** Milliseconds since 1970; 0 where the image does not say, or no time. */
+export function createdMs({ created }: Image): number {
+  return (created && Date.parse(created)) || 0;
 }
 
 /**
@@ -43,10 +51,12 @@ export function listImages(): Image[] {
  * digits. Undefined where there is none; a ConflictError where the digits fit several.
  */
 export function findImage(text: string): Image | undefined {
+  const named = findByReference(text);
+  if (named) return named;
   const images = listImages();
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
   if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
-  return findByReference(images, text) ?? findByPrefix(images, text);
+  return findByPrefix(images, text);
 }
 
 /**
@@ -103,6 +113,11 @@ export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): 
   });
 }
 
+/** The index's entries, those of one manifest together. */
+function entriesByImage(): Descriptor[][] {
+  return [...Map.groupBy(readIndex().manifests, ({ digest }) => digest).values()];
+}
+
 function toImage(entries: Descriptor[]): Image | undefined {
   const { digest } = entries[0]!;
   try {
@@ -144,22 +159,27 @@ function takeName(manifests: Descriptor[], reference: string): Descriptor[] {
   return [...rest, { ...owner, annotations }];
 }
 
-function findByReference(images: Image[], text: string): Image | undefined {
+/** Looks at the names alone: one image is read, however many there are. */
+function findByReference(text: string): Image | undefined {
   let wanted: Reference;
   try {
     wanted = withDefaultTag(parseReference(text));
   } catch {
-    return undefined; // hex digits alone are no reference
+    return undefined; // sha256:… and hex digits alone are no reference
   }
+  const images = entriesByImage();
   const full = formatReference(wanted);
-  const exact = images.find(({ references }) => references.includes(full));
-  if (exact || !wanted.digest) return exact;
-  const repository = formatReference({ domain: wanted.domain, path: wanted.path });
-  return images.find(
-    ({ digest, references }) =>
-      digest === wanted.digest &&
-      references.some((name) => /^[:@]/.test(name.slice(repository.length)) && name.startsWith(repository)),
+  const isOfRepository = new RegExp(
+    `^${RegExp.escape(formatReference({ ...wanted, tag: undefined, digest: undefined }))}[:@]`,
   );
+  const found =
+    images.find((entries) => entries.some((entry) => nameOf(entry) === full)) ??
+    images.find(
+      ([first, ...others]) =>
+        first!.digest === wanted.digest &&
+        [first!, ...others].some((entry) => isOfRepository.test(nameOf(entry) ?? "")),
+    );
+  return found && toImage(found);
 }
 
 function findByPrefix(images: Image[], text: string): Image | undefined {
