@@ -1,20 +1,12 @@
 /** The layers of one image: downloaded several at once, extracted while they arrive. */
 
+import type { Layer } from "./documents.ts";
 import { Download, runDownloads } from "./download.ts";
 import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { hasBlob } from "./storage/blobs.ts";
 import { extractLayer, hasLayer } from "./storage/layers.ts";
-
-/** One layer of the image that is being pulled. */
-export interface Layer {
-  descriptor: Descriptor;
-  diffId: string;
-  chainId: string;
-  /** chainIds of the layers below, the lowest first. */
-  parents: string[];
-}
 
 const lanes = 3; // Docker's max-concurrent-downloads
 

@@ -32,7 +32,12 @@ export function write(stream: Stream, data: string | Uint8Array): void {
 
 /** Whether cursor movement makes sense there. */
 export function isTerminal(stream: Stream): boolean {
-  return getTerminalAttributes(fdOf[stream]) !== undefined && config.term !== "dumb";
+  return isTerminalFd(fdOf[stream]) && config.term !== "dumb";
+}
+
+/** Whether it is a terminal, of whatever kind: no place for archives. */
+export function isTerminalFd(fd: number): boolean {
+  return getTerminalAttributes(fd) !== undefined;
 }
 
 /** Select Graphic Rendition, ECMA-48 8.3.117. consola's own colours load node:tty, which costs two milliseconds. */

@@ -2,7 +2,7 @@
 
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { displayName, familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
-import type { Container } from "./storage/containers.ts";
+import { type Container, usedBy } from "./storage/containers.ts";
 import { collectGarbage, deleteImage, findImage, listImages, removeReference } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 
@@ -93,13 +93,6 @@ function inUse(subject: string, { record, state }: Container): ConflictError {
 
 function conflict(subject: string, how: string, why: string): ConflictError {
   return new ConflictError(`conflict: unable to delete ${subject} (${how}) - ${why}`);
-}
-
-function usedBy(containers: Container[]) {
-  return {
-    images: new Set(containers.map(({ record }) => record.image.id)),
-    layers: new Set(containers.flatMap(({ record }) => record.layers)),
-  };
 }
 
 function shortId(id: string): string {

@@ -2,13 +2,12 @@
 
 import { NotFoundError, UsageError } from "./errors.ts";
 import { displayName, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
-import { findImage, type Image, putImage, readIndex, removeReference } from "./storage/images.ts";
+import { addNames, findImage, type Image, removeReference } from "./storage/images.ts";
 
 /** Gives the image that `source` names these names too; an image that had one of them loses it. Errors are Docker's. */
 export function tagImage(source: string, targets: string[]): void {
   const image = existing(source);
-  const names = targets.map((target) => formatReference(parseTarget(target)));
-  putImage(readIndex().manifests.find(({ digest }) => digest === image.digest)!, ...names);
+  addNames(image, ...targets.map((target) => formatReference(parseTarget(target))));
 }
 
 /** Takes these names from the image, or all its names where none is given; the image stays. NotFoundError for a name that it does not have. */

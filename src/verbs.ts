@@ -43,6 +43,8 @@ export const verbs: Verb[] = [
   verb("history, image history", () => import("./commands/history.ts")),
   verb("image exists", () => import("./commands/exists.ts")),
   verb("image tree", () => import("./commands/tree.ts")),
+  verb("save, image save", () => import("./commands/save.ts")),
+  verb("load, image load", () => import("./commands/load.ts")),
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),

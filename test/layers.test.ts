@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(image|container|monitor|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(pull|layer-fetch|download|starter-image|tagging|removal)\.ts$/,
+  /^(pull|layer-fetch|download|documents|archive-plan|load|save|starter-image|tagging|removal)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
   /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,

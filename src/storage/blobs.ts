@@ -46,6 +46,13 @@ export function putBlob(bytes: Uint8Array): string {
   return digest;
 }
 
+/** Makes a file of the store, whose bytes have this digest and are synced, a blob. */
+export function adoptBlob(path: string, digest: string): void {
+  const target = blobPath(digest);
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 }); // sha512 is rare
+  renameSync(path, target);
+}
+
 export function deleteBlob(digest: string): void {
   rmSync(blobPath(digest), { force: true });
 }
@@ -133,9 +140,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       await new Promise<void>((resolve, reject) => {
         fsyncAside(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
       });
-      const target = blobPath(descriptor.digest);
-      mkdirSync(dirname(target), { recursive: true, mode: 0o700 }); // sha512 is rare
-      renameSync(path, target);
+      adoptBlob(path, descriptor.digest);
       partial.close();
     },
     close() {

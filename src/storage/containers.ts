@@ -174,6 +174,14 @@ export function listContainers(): Container[] {
     .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
 }
 
+/** What these containers need of images: for `collectGarbage`. */
+export function usedBy(containers: Container[]): { images: Set<string>; layers: Set<string> } {
+  return {
+    images: new Set(containers.map(({ record }) => record.image.id)),
+    layers: new Set(containers.flatMap(({ record }) => record.layers)),
+  };
+}
+
 /** By name, id, or a prefix of the id that fits one only. Throws NotFoundError or ConflictError. */
 export function findContainer(text: string): Container {
   const name = text.replace(/^\//, "");

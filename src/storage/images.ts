@@ -84,6 +84,13 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
   return image;
 }
 
+/** Gives an image that is in the index further names. NotFoundError where another command has just removed it. */
+export function addNames(image: Image, ...references: string[]): Image {
+  const entry = readIndex().manifests.find(({ digest }) => digest === image.digest);
+  if (!entry) throw new NotFoundError(`image ${image.digest} is gone: another command removed it`);
+  return putImage(entry, ...references);
+}
+
 /** Takes a name from its image, which stays, perhaps without any. */
 export function removeReference(reference: string): void {
   changeIndex((manifests) => takeName(manifests, reference));

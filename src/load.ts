@@ -1,0 +1,97 @@
+/** `load`: images out of an archive, or a layout's folder, into the store. All of them, or none. */
+
+import { statSync } from "node:fs";
+import { type PlannedImage, planImages } from "./archive-plan.ts";
+import { PodError } from "./errors.ts";
+import { O_DIRECTORY, O_RDONLY } from "./ns/constants.ts";
+import { close, open, syncFs } from "./ns/sys/file.ts";
+import { parsePlatform } from "./platform.ts";
+import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
+import { listContainers, usedBy } from "./storage/containers.ts";
+import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
+import { extractLayer } from "./storage/layers.ts";
+import { readDescriptor, readFile } from "./storage/reading.ts";
+import { StagedArchive } from "./storage/staging.ts";
+import { paths } from "./storage/store.ts";
+
+export interface LoadedImage {
+  id: string;
+  /** In full; none where the archive names none. */
+  names: string[];
+  /** Those of the names that another image had until now. */
+  taken: { name: string; id: string }[];
+}
+
+/** `path`: an archive, or the folder of an OCI image layout; undefined reads stdin. PodErrors name the archive and what is wrong. */
+export async function loadImages(path: string | undefined, options: { platform?: string }): Promise<LoadedImage[]> {
+  const wanted = parsePlatform(options.platform);
+  const archive = new StagedArchive();
+  try {
+    if (path && statSync(path).isDirectory()) await archive.readLayout(path);
+    else await archive.readArchive(path ? readFile(path) : readDescriptor(0));
+    return await keep(planImages(archive, wanted));
+  } catch (cause) {
+    throw new PodError(`load ${path ?? "stdin"}`, { cause });
+  } finally {
+    archive.close();
+  }
+}
+
+async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {
+  const lease = holdLease(
+    images.flatMap(({ documents, layers }) => [
+      ...documents.map(({ digest }) => digest),
+      ...layers.flatMap(({ descriptor, chainId }) => [descriptor.digest, chainId]),
+    ]),
+  );
+  try {
+    for (const layer of images.flatMap(({ layers }) => layers)) {
+      const { diffId, chainId, parents, descriptor } = layer;
+      await extractLayer(readFile(layer.path), { mediaType: descriptor.mediaType, diffId, chainId, parents });
+    }
+    adoptLayers(images);
+    return images.map(record);
+  } catch (error) {
+    lease.release();
+    collectGarbage(() => usedBy(listContainers())); // layers that were there already are in use, or leased
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+/** The archive's own bytes become blobs. */
+function adoptLayers(images: PlannedImage[]): void {
+  const layers = images.filter((image) => !isThere(image)).flatMap((image) => image.layers);
+  const byDigest = new Map(layers.map(({ descriptor, path }) => [descriptor.digest, path]));
+  const missing = [...byDigest].filter(([digest]) => !hasBlob(digest));
+  if (!missing.length) return;
+  const fd = open(paths.temporary, O_RDONLY | O_DIRECTORY);
+  try {
+    syncFs(fd);
+  } finally {
+    close(fd);
+  }
+  for (const [digest, path] of missing) adoptBlob(path, digest);
+}
+
+function record(image: PlannedImage): LoadedImage {
+  const { names } = image;
+  const id = image.documents[1]!.digest;
+  const taken = names.flatMap((name) => {
+    const before = findImage(name);
+    return before && before.id !== id ? [{ name, id: before.id }] : [];
+  });
+  const known = isThere(image);
+  if (known) addNames(known, ...names);
+  else {
+    for (const { bytes } of image.documents) putBlob(bytes);
+    putImage(image.manifest, ...names);
+  }
+  return { id, names, taken };
+}
+
+/** An image without a manifest of its own is the one that has its id. */
+function isThere({ isRemade, documents }: PlannedImage): Image | undefined {
+  return isRemade ? listImages().find(({ id }) => id === documents[1]!.digest) : undefined;
+}

@@ -1,0 +1,181 @@
+/** `save`: images as one archive, an OCI image layout or Docker's. The same images give the same bytes. */
+
+import { closeSync, openSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { PodError } from "./errors.ts";
+import { resolve } from "./image.ts";
+import { writeAll } from "./ns/sys/descriptor.ts";
+import { formatReference, parseReference, withDefaultTag } from "./reference.ts";
+import { type Descriptor, type Index, mediaTypes } from "./spec.ts";
+import { blobPath, readBlob } from "./storage/blobs.ts";
+import { decompress } from "./storage/decompress.ts";
+import { makeTemporaryDir, removeTree } from "./storage/files.ts";
+import { holdLease, type Image, listImages } from "./storage/images.ts";
+import { readFile } from "./storage/reading.ts";
+import { tarEnd, tarHeader, tarPadding } from "./storage/tarwriter.ts";
+
+export const archiveFormats = ["docker-archive", "oci-archive"] as const;
+export type ArchiveFormat = (typeof archiveFormats)[number];
+
+interface SavedImage {
+  image: Image;
+  /** In full; none for one that was asked for by its id or digest. */
+  names: string[];
+}
+
+/** Writes the archive to the descriptor `fd`. Errors: NotFoundError for a name, PodError for a blob that is gone or damaged. */
+export async function saveImages(texts: string[], format: ArchiveFormat, fd: number): Promise<void> {
+  const images = await chooseImages(texts);
+  const lease = holdLease(
+    images.flatMap(({ image: { id, digest, manifest } }) => [
+      id,
+      digest,
+      ...manifest.layers.map((layer) => layer.digest),
+    ]),
+  );
+  try {
+    await (format === "oci-archive" ? writeLayout : writeDocker)(fd, images);
+    writeAll(fd, tarEnd);
+  } finally {
+    lease.release();
+  }
+}
+
+async function chooseImages(texts: string[]): Promise<SavedImage[]> {
+  const chosen = new Map<string, SavedImage>();
+  for (const text of texts) {
+    for (const { image, names } of await namedBy(text)) {
+      const known = chosen.get(image.digest)?.names ?? [];
+      chosen.set(image.digest, { image, names: [...new Set([...known, ...names])] });
+    }
+  }
+  return [...chosen.values()];
+}
+
+/** A repository without a tag means all its tags, as with Docker. */
+async function namedBy(text: string): Promise<SavedImage[]> {
+  const reference = parseUnlessId(text);
+  if (reference && !reference.tag && !reference.digest) {
+    const start = `${formatReference(reference)}:`;
+    const tagged = listImages().map((image) => ({
+      image,
+      names: image.references.filter((name) => name.startsWith(start)),
+    }));
+    const found = tagged.filter(({ names }) => names.length);
+    if (found.length) return found;
+  }
+  const image = await resolve(text);
+  const name = reference && formatReference(withDefaultTag(reference));
+  return [{ image, names: name && !reference.digest && image.references.includes(name) ? [name] : [] }];
+}
+
+function parseUnlessId(text: string) {
+  try {
+    return parseReference(text);
+  } catch {
+    return undefined; // resolve tells what is wrong with it, if it is no id
+  }
+}
+
+/** image-spec image-layout.md: the blobs as they are. */
+async function writeLayout(fd: number, images: SavedImage[]): Promise<void> {
+  const manifests = images.flatMap(({ image, names }) => {
+    const { digest, manifest } = image;
+    const mediaType = manifest.mediaType ?? mediaTypes.manifest;
+    const size = readBlob(digest).length;
+    return (names.length ? names : [undefined]).map(
+      (name): Descriptor => ({
+        mediaType,
+        digest,
+        size,
+        // The second is the image spec's, in full as podman writes it and reads it.
+        ...(name && {
+          annotations: { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name },
+        }),
+      }),
+    );
+  });
+  const index: Index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests };
+  writeText(fd, "oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+  writeText(fd, "index.json", JSON.stringify(index));
+  const blobs = [...manifests, ...images.flatMap(({ image: { manifest } }) => [manifest.config, ...manifest.layers])];
+  const folders = new Set(blobs.map(({ digest }) => `blobs/${digest.replace(/:.*/, "")}`));
+  // skopeo 1.9 fails as an ordinary user where an archive leaves its folders out.
+  for (const name of ["blobs", ...folders]) writeAll(fd, header(name, 0, "directory"));
+  for (const blob of new Map(blobs.map((each) => [each.digest, each])).values()) {
+    await writeFile(fd, `blobs/${blob.digest.replace(":", "/")}`, checkBlob(blob));
+  }
+}
+
+/** What every `docker load` and podman read: image-spec of Docker, v1.2, "Combined Image JSON + Filesystem Changeset Format"; layers are plain. */
+async function writeDocker(fd: number, images: SavedImage[]): Promise<void> {
+  const layerName = (diffId: string) => `${hexOf(diffId)}.tar`;
+  const manifest = images.map(({ image, names }) => ({
+    Config: `${hexOf(image.id)}.json`,
+    RepoTags: names.length ? names : null, // in full: podman takes a short one for localhost's
+    Layers: image.config.rootfs.diff_ids.map(layerName),
+  }));
+  writeText(fd, "manifest.json", JSON.stringify(manifest));
+  for (const { config } of new Map(images.map(({ image }) => [image.id, image.manifest])).values()) {
+    await writeFile(fd, `${hexOf(config.digest)}.json`, checkBlob(config));
+  }
+  const layers = images.flatMap(
+    ({
+      image: {
+        config,
+        manifest: { layers: blobs },
+      },
+    }) => config.rootfs.diff_ids.map((diffId, index) => [layerName(diffId), blobs[index]!] as const),
+  );
+  for (const [name, blob] of new Map(layers)) await writeLayer(fd, name, checkBlob(blob));
+}
+
+/** A header needs the size, which is known when all is decompressed: through a file, since memory must not hold a layer. */
+async function writeLayer(fd: number, name: string, blob: string): Promise<void> {
+  const dir = makeTemporaryDir();
+  try {
+    const plain = join(dir, "layer.tar");
+    const target = openSync(plain, "wx", 0o600);
+    try {
+      for await (const chunk of decompress(readFile(blob))) writeAll(target, chunk);
+    } finally {
+      closeSync(target);
+    }
+    await writeFile(fd, name, plain);
+  } finally {
+    removeTree(dir);
+  }
+}
+
+function writeText(fd: number, name: string, text: string): void {
+  const bytes = Buffer.from(text);
+  writeAll(fd, header(name, bytes.length));
+  writeAll(fd, bytes);
+  writeAll(fd, tarPadding(bytes.length));
+}
+
+async function writeFile(fd: number, name: string, path: string): Promise<void> {
+  const { size } = statSync(path);
+  writeAll(fd, header(name, size));
+  for await (const chunk of readFile(path)) writeAll(fd, chunk);
+  writeAll(fd, tarPadding(size));
+}
+
+function header(name: string, size: number, kind: "file" | "directory" = "file"): Buffer {
+  const epoch = { seconds: 0, nanoseconds: 0 };
+  const none = { linkName: "", uid: 0, gid: 0, major: 0, minor: 0, xattrs: [] };
+  const mode = kind === "file" ? 0o644 : 0o755;
+  return tarHeader({ kind, name, mode, size, accessed: epoch, modified: epoch, ...none });
+}
+
+/** The blob's path. */
+function checkBlob({ digest, size }: Descriptor): string {
+  const found = statSync(blobPath(digest), { throwIfNoEntry: false })?.size;
+  if (found === size) return blobPath(digest);
+  const what = found === undefined ? "it is not in the store" : `it has ${found} bytes, not the ${size} it should have`;
+  throw new PodError(`blob ${digest}: ${what}`, { hint: "pull or load the image again" });
+}
+
+function hexOf(digest: string): string {
+  return digest.replace(/^.*:/, "");
+}
