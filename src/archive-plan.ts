@@ -1,12 +1,20 @@
 /** What is in an image archive, checked whole before anything of it is kept: OCI image layouts and Docker's `manifest.json`. */
 
-import { type Document, isIndex, type Layer, parseConfig, parseIndex, parseManifest, toLayers } from "./documents.ts";
+import {
+  type Document,
+  isIndex,
+  type Layer,
+  mediaTypeOfLayer,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+  toLayers,
+} from "./documents.ts";
 import { PodError } from "./errors.ts";
 import { choosePlatform } from "./platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "./reference.ts";
 import { type Descriptor, type ImageConfig, mediaTypes, type Platform } from "./spec.ts";
-import { kindOf } from "./storage/decompress.ts";
-import { readHead } from "./storage/reading.ts";
+import { digestOf } from "./storage/blobs.ts";
 import type { StagedArchive, StagedFile } from "./storage/staging.ts";
 
 /** An image that can be kept. */
@@ -156,9 +164,7 @@ function planEntry(archive: StagedArchive, entry: DockerEntry): PlannedImage {
   const config = parseConfig(configDocument, entry.Layers.length);
   const files = entry.Layers.map(find);
   const toDescriptor = ({ path, digest, size }: StagedFile): Descriptor => ({
-    mediaType: { gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd, plain: mediaTypes.layer }[
-      kindOf(readHead(path))
-    ],
+    mediaType: mediaTypeOfLayer(path),
     digest,
     size,
   });
@@ -169,7 +175,7 @@ function planEntry(archive: StagedArchive, entry: DockerEntry): PlannedImage {
     layers: files.map(toDescriptor),
   } as const;
   const bytes = Buffer.from(JSON.stringify(manifest));
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   return {
     manifest: { mediaType: mediaTypes.manifest, digest, size: bytes.length },
     documents: [{ bytes, digest }, configDocument],

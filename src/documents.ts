@@ -3,7 +3,9 @@
 import { PodError } from "./errors.ts";
 import { isDigest } from "./reference.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes } from "./spec.ts";
+import { kindOf } from "./storage/decompress.ts";
 import { chainIds } from "./storage/layers.ts";
+import { readHead } from "./storage/reading.ts";
 
 /** JSON that somebody else wrote, by its digest. */
 export interface Document {
@@ -77,6 +79,12 @@ export function toLayers(manifest: Pick<Manifest, "layers">, { rootfs }: ImageCo
     chainId: chain[index]!,
     parents: chain.slice(0, index),
   }));
+}
+
+/** By the first bytes of the archive at `path`. */
+export function mediaTypeOfLayer(path: string): string {
+  const types = { gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd, plain: mediaTypes.layer };
+  return types[kindOf(readHead(path))];
 }
 
 function parseJson<T>({ bytes, digest }: Document): T {

@@ -3,16 +3,14 @@
 import { statSync } from "node:fs";
 import { type PlannedImage, planImages } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
-import { O_DIRECTORY, O_RDONLY } from "./ns/constants.ts";
-import { close, open, syncFs } from "./ns/sys/file.ts";
 import { parsePlatform } from "./platform.ts";
 import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
 import { listContainers, usedBy } from "./storage/containers.ts";
+import { syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layers.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 import { StagedArchive } from "./storage/staging.ts";
-import { paths } from "./storage/store.ts";
 
 export interface LoadedImage {
   id: string;
@@ -66,12 +64,7 @@ function adoptLayers(images: PlannedImage[]): void {
   const byDigest = new Map(layers.map(({ descriptor, path }) => [descriptor.digest, path]));
   const missing = [...byDigest].filter(([digest]) => !hasBlob(digest));
   if (!missing.length) return;
-  const fd = open(paths.temporary, O_RDONLY | O_DIRECTORY);
-  try {
-    syncFs(fd);
-  } finally {
-    close(fd);
-  }
+  syncStore();
   for (const [digest, path] of missing) adoptBlob(path, digest);
 }
 

@@ -19,10 +19,15 @@ export function line(text: string): void {
 
 /** All of it, waiting where the reader is slow. EPIPE is thrown: the reader has gone. */
 export function write(stream: Stream, data: string | Uint8Array): void {
-  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  writeTo(fdOf[stream], typeof data === "string" ? Buffer.from(data) : data);
+}
+
+/** The same to any descriptor. */
+export function writeTo(fd: number, bytes: Uint8Array): void {
+  let rest = bytes;
   while (rest.length) {
     try {
-      rest = rest.subarray(writeSync(fdOf[stream], rest));
+      rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       if (!hasCode(error, "EAGAIN")) throw error; // another program has made our terminal or pipe non-blocking
       Bun.sleepSync(2);

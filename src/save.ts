@@ -12,10 +12,12 @@ import { decompress } from "./storage/decompress.ts";
 import { makeTemporaryDir, removeTree } from "./storage/files.ts";
 import { holdLease, type Image, listImages } from "./storage/images.ts";
 import { readFile } from "./storage/reading.ts";
-import { tarEnd, tarHeader, tarPadding } from "./storage/tarwriter.ts";
+import { emptyFile, tarEnd, tarHeader, tarPadding } from "./storage/tarwriter.ts";
 
 export const archiveFormats = ["docker-archive", "oci-archive"] as const;
 export type ArchiveFormat = (typeof archiveFormats)[number];
+
+type Write = (bytes: Uint8Array) => void;
 
 interface SavedImage {
   image: Image;
@@ -23,8 +25,8 @@ interface SavedImage {
   names: string[];
 }
 
-/** Writes the archive to the descriptor `fd`. Errors: NotFoundError for a name, PodError for a blob that is gone or damaged. */
-export async function saveImages(texts: string[], format: ArchiveFormat, fd: number): Promise<void> {
+/** Gives the archive's bytes to `write`, in order. Errors: NotFoundError for a name, PodError for a blob that is gone or damaged. */
+export async function saveImages(texts: string[], format: ArchiveFormat, write: Write): Promise<void> {
   const images = await chooseImages(texts);
   const lease = holdLease(
     images.flatMap(({ image: { id, digest, manifest } }) => [
@@ -34,8 +36,8 @@ export async function saveImages(texts: string[], format: ArchiveFormat, fd: num
     ]),
   );
   try {
-    await (format === "oci-archive" ? writeLayout : writeDocker)(fd, images);
-    writeAll(fd, tarEnd);
+    await (format === "oci-archive" ? writeLayout : writeDocker)(write, images);
+    write(tarEnd);
   } finally {
     lease.release();
   }
@@ -78,7 +80,7 @@ function parseUnlessId(text: string) {
 }
 
 /** image-spec image-layout.md: the blobs as they are. */
-async function writeLayout(fd: number, images: SavedImage[]): Promise<void> {
+async function writeLayout(write: Write, images: SavedImage[]): Promise<void> {
   const manifests = images.flatMap(({ image, names }) => {
     const { digest, manifest } = image;
     const mediaType = manifest.mediaType ?? mediaTypes.manifest;
@@ -96,28 +98,28 @@ async function writeLayout(fd: number, images: SavedImage[]): Promise<void> {
     );
   });
   const index: Index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests };
-  writeText(fd, "oci-layout", '{"imageLayoutVersion":"1.0.0"}');
-  writeText(fd, "index.json", JSON.stringify(index));
+  writeText(write, "oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+  writeText(write, "index.json", JSON.stringify(index));
   const blobs = [...manifests, ...images.flatMap(({ image: { manifest } }) => [manifest.config, ...manifest.layers])];
   const folders = new Set(blobs.map(({ digest }) => `blobs/${digest.replace(/:.*/, "")}`));
   // skopeo 1.9 fails as an ordinary user where an archive leaves its folders out.
-  for (const name of ["blobs", ...folders]) writeAll(fd, header(name, 0, "directory"));
+  for (const name of ["blobs", ...folders]) write(tarHeader({ ...emptyFile, kind: "directory", name, mode: 0o755 }));
   for (const blob of new Map(blobs.map((each) => [each.digest, each])).values()) {
-    await writeFile(fd, `blobs/${blob.digest.replace(":", "/")}`, checkBlob(blob));
+    await writeFile(write, `blobs/${blob.digest.replace(":", "/")}`, checkBlob(blob));
   }
 }
 
 /** What every `docker load` and podman read: image-spec of Docker, v1.2, "Combined Image JSON + Filesystem Changeset Format"; layers are plain. */
-async function writeDocker(fd: number, images: SavedImage[]): Promise<void> {
+async function writeDocker(write: Write, images: SavedImage[]): Promise<void> {
   const layerName = (diffId: string) => `${hexOf(diffId)}.tar`;
   const manifest = images.map(({ image, names }) => ({
     Config: `${hexOf(image.id)}.json`,
     RepoTags: names.length ? names : null, // in full: podman takes a short one for localhost's
     Layers: image.config.rootfs.diff_ids.map(layerName),
   }));
-  writeText(fd, "manifest.json", JSON.stringify(manifest));
+  writeText(write, "manifest.json", JSON.stringify(manifest));
   for (const { config } of new Map(images.map(({ image }) => [image.id, image.manifest])).values()) {
-    await writeFile(fd, `${hexOf(config.digest)}.json`, checkBlob(config));
+    await writeFile(write, `${hexOf(config.digest)}.json`, checkBlob(config));
   }
   const layers = images.flatMap(
     ({
@@ -127,11 +129,11 @@ async function writeDocker(fd: number, images: SavedImage[]): Promise<void> {
       },
     }) => config.rootfs.diff_ids.map((diffId, index) => [layerName(diffId), blobs[index]!] as const),
   );
-  for (const [name, blob] of new Map(layers)) await writeLayer(fd, name, checkBlob(blob));
+  for (const [name, blob] of new Map(layers)) await writeLayer(write, name, checkBlob(blob));
 }
 
 /** A header needs the size, which is known when all is decompressed: through a file, since memory must not hold a layer. */
-async function writeLayer(fd: number, name: string, blob: string): Promise<void> {
+async function writeLayer(write: Write, name: string, blob: string): Promise<void> {
   const dir = makeTemporaryDir();
   try {
     const plain = join(dir, "layer.tar");
@@ -141,31 +143,24 @@ async function writeLayer(fd: number, name: string, blob: string): Promise<void>
     } finally {
       closeSync(target);
     }
-    await writeFile(fd, name, plain);
+    await writeFile(write, name, plain);
   } finally {
     removeTree(dir);
   }
 }
 
-function writeText(fd: number, name: string, text: string): void {
+function writeText(write: Write, name: string, text: string): void {
   const bytes = Buffer.from(text);
-  writeAll(fd, header(name, bytes.length));
-  writeAll(fd, bytes);
-  writeAll(fd, tarPadding(bytes.length));
+  write(tarHeader({ ...emptyFile, name, size: bytes.length }));
+  write(bytes);
+  write(tarPadding(bytes.length));
 }
 
-async function writeFile(fd: number, name: string, path: string): Promise<void> {
+async function writeFile(write: Write, name: string, path: string): Promise<void> {
   const { size } = statSync(path);
-  writeAll(fd, header(name, size));
-  for await (const chunk of readFile(path)) writeAll(fd, chunk);
-  writeAll(fd, tarPadding(size));
-}
-
-function header(name: string, size: number, kind: "file" | "directory" = "file"): Buffer {
-  const epoch = { seconds: 0, nanoseconds: 0 };
-  const none = { linkName: "", uid: 0, gid: 0, major: 0, minor: 0, xattrs: [] };
-  const mode = kind === "file" ? 0o644 : 0o755;
-  return tarHeader({ kind, name, mode, size, accessed: epoch, modified: epoch, ...none });
+  write(tarHeader({ ...emptyFile, name, size }));
+  for await (const chunk of readFile(path)) write(chunk);
+  write(tarPadding(size));
 }
 
 /** The blob's path. */

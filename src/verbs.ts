@@ -45,6 +45,10 @@ export const verbs: Verb[] = [
   verb("image tree", () => import("./commands/tree.ts")),
   verb("save, image save", () => import("./commands/save.ts")),
   verb("load, image load", () => import("./commands/load.ts")),
+  verb("diff, container diff", () => import("./commands/diff.ts")),
+  verb("export, container export", () => import("./commands/export.ts")),
+  verb("commit, container commit", () => import("./commands/commit.ts")),
+  verb("import, image import", () => import("./commands/import.ts")),
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),

@@ -35,12 +35,13 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
-  /^(image|container|monitor|system|unshare|prepare)\.ts$/,
+  /^(image|save|container|monitor|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(pull|layer-fetch|download|documents|archive-plan|load|save|starter-image|tagging|removal)\.ts$/,
+  /^(commit|import|load|pull|removal|tagging)\.ts$/,
+  /^(archive-plan|layer-fetch|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(spec|reference|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -6,17 +6,17 @@ import { PodError, UsageError } from "../errors.ts";
 import * as output from "../output.ts";
 import { processTag } from "../storage/tags.ts";
 
-/** Gives `write` the descriptor to write to. Refusals are Docker's; `verb` is the command's. */
+/** Calls `produce` with a function that takes the bytes, in order. Refusals are Docker's; `verb` is the command's. */
 export async function writeOutput(
   verb: "save" | "export",
   path: string | undefined,
-  write: (fd: number) => Promise<void>,
+  produce: (write: (bytes: Uint8Array) => void) => Promise<void> | void,
 ): Promise<void> {
   if (path === undefined) {
     if (output.isTerminalFd(1)) {
       throw new UsageError(`cowardly refusing to ${verb} to a terminal. Use the -o flag or redirect`);
     }
-    return await write(1);
+    return await produce((bytes) => output.write("stdout", bytes));
   }
   checkPath(verb, path);
   const isSpecial = statSync(path, { throwIfNoEntry: false })?.isFile() === false; // a device or a pipe stays what it is
@@ -24,7 +24,7 @@ export async function writeOutput(
   try {
     const fd = openSync(target, "w");
     try {
-      await write(fd);
+      await produce((bytes) => writeFile(path, fd, bytes));
     } finally {
       closeSync(fd);
     }
@@ -32,6 +32,14 @@ export async function writeOutput(
   } catch (error) {
     if (!isSpecial) rmSync(target, { force: true });
     throw error;
+  }
+}
+
+function writeFile(path: string, fd: number, bytes: Uint8Array): void {
+  try {
+    output.writeTo(fd, bytes);
+  } catch (cause) {
+    throw new PodError(`write ${path}`, { cause });
   }
 }
 

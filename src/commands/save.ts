@@ -20,7 +20,7 @@ export default defineCommand({
   args,
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
-    await writeOutput("save", options.output, (fd) => saveImages(operands, options.format, fd));
+    await writeOutput("save", options.output, (write) => saveImages(operands, options.format, write));
   },
 });
 

@@ -39,9 +39,13 @@ export function readJsonBlob<T>(digest: string): T {
   return parseJson<T>(readFileSync(path, "utf8"), path);
 }
 
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+}
+
 /** Keeps the bytes and tells their digest. */
 export function putBlob(bytes: Uint8Array): string {
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   if (!hasBlob(digest)) writeFileAtomic(blobPath(digest), bytes);
   return digest;
 }

@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
-import { AT_FDCWD, O_CREAT, O_RDWR } from "../ns/constants.ts";
-import { close, lock, open, statAt } from "../ns/sys/file.ts";
+import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR } from "../ns/constants.ts";
+import { close, lock, open, statAt, syncFs } from "../ns/sys/file.ts";
 import { removeTree } from "./remove.ts";
 import { paths } from "./store.ts";
 import { isOfLiveProcess, processTag } from "./tags.ts";
@@ -110,6 +110,16 @@ export function isStill(fd: number, path: string): boolean {
   } catch (error) {
     if (hasCode(error, "ENOENT")) return false;
     throw error;
+  }
+}
+
+/** Waits until all that was written to the store's file system is on disk. */
+export function syncStore(): void {
+  const fd = open(paths.root, O_RDONLY | O_DIRECTORY);
+  try {
+    syncFs(fd);
+  } finally {
+    close(fd);
   }
 }
 

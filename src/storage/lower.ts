@@ -47,12 +47,18 @@ export class LowerLayers {
 
   /** The names that the root folder shows. */
   rootNames(): string[] {
-    const names = new Set(this.#roots.flatMap((fd) => listDirectoryBytes(fd).map(({ name }) => name)));
-    return [...names].filter((name) => !name.startsWith(whiteoutPrefix) && visible(this.#roots, name));
+    return mergedNames(this.#roots);
   }
 }
 
-function visible(folders: number[], name: string): LowerFile | undefined {
+/** The names that folders show which are merged, the topmost first. */
+export function mergedNames(folders: number[]): string[] {
+  const names = new Set(folders.flatMap((fd) => listDirectoryBytes(fd).map(({ name }) => name)));
+  return [...names].filter((name) => !name.startsWith(whiteoutPrefix) && visible(folders, name));
+}
+
+/** What they show under a name; undefined where it is in none, or hidden. */
+export function visible(folders: number[], name: string): LowerFile | undefined {
   for (const dirFd of folders) {
     const status = statAtBytes(dirFd, name);
     if (isWhiteout(dirFd, name, status)) return undefined;
@@ -61,8 +67,8 @@ function visible(folders: number[], name: string): LowerFile | undefined {
   return undefined;
 }
 
-/** The folders called `name` that are merged there: down to the first that hides what lies below it. */
-function merged(folders: number[], name: string, opened: number[]): number[] {
+/** The folders called `name` that are merged there: down to the first that hides what lies below it. They are added to `opened`. */
+export function merged(folders: number[], name: string, opened: number[]): number[] {
   const result: number[] = [];
   for (const dirFd of folders) {
     const status = statAtBytes(dirFd, name);

@@ -45,6 +45,22 @@ export function tarPadding(size: number): Buffer {
   return zeros.subarray(0, -size & 511);
 }
 
+const epoch = { seconds: 0, nanoseconds: 0 };
+/** A member that says nothing of itself: empty, root's, of 1970. */
+export const emptyFile: Omit<TarEntry, "name"> = {
+  kind: "file",
+  linkName: "",
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  accessed: epoch,
+  modified: epoch,
+  major: 0,
+  minor: 0,
+  xattrs: [],
+};
+
 const zeros = Buffer.alloc(1024);
 /** What the archive ends with: two blocks of zeros. */
 export const tarEnd = zeros;
@@ -60,26 +76,11 @@ function decimalTime({ seconds, nanoseconds }: { seconds: number; nanoseconds: n
 function paxHeader(entry: TarEntry, records: Map<string, string>): Buffer {
   const content = formatPax(records);
   const base = entry.name.slice(entry.name.lastIndexOf("/") + 1);
-  const header = tarHeader({
-    kind: "file",
-    name: `PaxHeaders.0/${base}`.slice(0, 100),
-    linkName: "",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: content.length,
-    accessed: epoch,
-    modified: epoch,
-    major: 0,
-    minor: 0,
-    xattrs: [],
-  });
+  const header = tarHeader({ ...emptyFile, name: `PaxHeaders.0/${base}`.slice(0, 100), size: content.length });
   header.write("x", 156, "latin1");
   writeChecksum(header);
   return Buffer.concat([header, content, tarPadding(content.length)]);
 }
-
-const epoch = { seconds: 0, nanoseconds: 0 };
 
 /** The sum of the block's bytes, its own field taken as blanks. */
 function writeChecksum(header: Buffer): void {
