@@ -27,10 +27,11 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
   const names = image.references.map(parseReference);
   const tagged = new Set(names.filter(({ tag }) => tag).map(familiarRepository));
   const shown = names.filter((name) => name.tag || !tagged.has(familiarRepository(name)));
+  const digests = new Map(names.filter(({ digest }) => digest).map((name) => [familiarRepository(name), name.digest!]));
   return (shown.length ? shown : [undefined]).map((name) => ({
     Repository: name ? familiarRepository(name) : "<none>",
     Tag: name?.tag ?? "<none>",
-    Digest: name ? (name.digest ?? image.digest) : "<none>",
+    Digest: (name && digests.get(familiarRepository(name))) ?? "<none>", // known of what was pulled or pushed
     ID: full ? image.id : shortId(image.id),
     CreatedSince: image.created ? formatAge(image.created, nowMs) : "N/A",
     CreatedAt: image.created ? formatTime(image.created) : "N/A",
@@ -41,11 +42,10 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
 export function inspectImage(image: Image) {
   const { config = {}, rootfs, author, os, architecture, variant, history } = image.config;
   const names = image.references.map(parseReference);
-  const repositories = [...new Set(names.map(familiarRepository))];
   return {
     Id: image.id,
     RepoTags: names.filter(({ tag }) => tag).map((name) => familiarName({ ...name, digest: undefined })),
-    RepoDigests: repositories.map((repository) => `${repository}@${image.digest}`),
+    RepoDigests: names.filter(({ digest }) => digest).map((name) => familiarName({ ...name, tag: undefined })),
     Comment: history?.at(-1)?.comment ?? "",
     Created: image.created ?? "",
     Author: author ?? "",

@@ -3,11 +3,14 @@
 import { beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type TarEntry, tarReader } from "../../src/storage/tar.ts";
 import { file, folder, symlink, tar } from "../storage/archive.ts";
 import { shell } from "./crafted.ts";
 import { onBothDrivers, quietRun } from "./harness.ts";
 import { run } from "./tools.ts";
 
+/** Of a file: CAP_NET_BIND_SERVICE permitted (struct vfs_cap_data, version 2). */
+const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
 const rootfs = tar(
   ...shell(),
   symlink("bin/busybox-x", "busybox"),
@@ -21,6 +24,14 @@ const rootfs = tar(
   folder("opt/removed"),
   file("opt/removed/in", "x"),
   file("opt/becomes-folder", "x"),
+  file("opt/capable", "x", {
+    mode: 0o755,
+    pax: {
+      mtime: "1700000000.123456789",
+      "SCHILY.xattr.security.capability": capability,
+      "SCHILY.xattr.user.note": "kept",
+    },
+  }),
 );
 
 const script = `
@@ -30,6 +41,7 @@ const script = `
   $b rm -r /opt/removed; $b rm /opt/becomes-folder; $b mkdir /opt/becomes-folder; echo 2 >/opt/becomes-folder/f
   $b mkdir -p /new/deep; echo 3 >/new/deep/file; $b ln /new/deep/file /new/hard; $b ln -s deep/file /new/sym
   $b mkfifo /new/fifo; echo s >/new/setuid; $b chown 33:44 /new/setuid; $b chmod 6755 /new/setuid
+  $b mv /opt/capable /opt/moved
   $b touch -d '2001-02-03 04:05:06' /new/setuid; $b chmod 1777 /new
 `;
 const changes = [
@@ -46,6 +58,8 @@ const changes = [
   "C /opt",
   "C /opt/becomes-folder",
   "A /opt/becomes-folder/f",
+  "D /opt/capable",
+  "A /opt/moved",
   "D /opt/removed",
   "C /opt/replaced",
   "A /opt/replaced/new",
@@ -106,6 +120,24 @@ onBothDrivers("commit", (host) => {
     expect(seen).toContain("new/fifo fifo");
     expect(seen).not.toMatch(/gone|removed|replaced\/old/);
     expect(seen).toEndWith("new\n3\ndeep/file");
+  });
+
+  test("capabilities, other extended attributes and nanoseconds are in the layer", async () => {
+    const layer = (await inspect("made:1")).RootFS.Layers.at(-1); // what pod makes is not compressed: the blob is the layer
+    const bytes = readFileSync(join(host.dataDir, "blobs", layer.replace(":", "/")));
+    const entries: TarEntry[] = [];
+    const reader = tarReader({ entry: (entry) => void entries.push(entry), data: () => {}, end: () => {} });
+    reader.push(bytes);
+    reader.finish();
+    expect(entries.find(({ name }) => name === "opt/moved")).toMatchObject({
+      mode: 0o755,
+      modified: { seconds: 1_700_000_000, nanoseconds: 123_456_789 },
+      xattrs: [
+        ["security.capability", capability],
+        ["user.note", Buffer.from("kept")],
+      ],
+    });
+    expect(entries.map(({ name }) => name)).toContain("etc/.wh.gone");
   });
 
   test("the same files give the same layer; without a change there is none", async () => {

@@ -32,6 +32,10 @@ test("the classic table has a line for each tag", () => {
   );
 });
 
+test("the digest is that of the tag's own repository", () => {
+  expect(imageRows(image, options).map((row) => row.Digest)).toEqual([image.digest, "<none>"]);
+});
+
 test("an image without a name is <none>", () => {
   expect(imageRows({ ...image, references: [] }, options)).toMatchObject([{ Repository: "<none>", Tag: "<none>" }]);
 });
@@ -46,7 +50,7 @@ test("inspect has Docker's field names", () => {
   expect(inspectImage(image)).toMatchObject({
     Id: image.id,
     RepoTags: ["alpine:latest", "ghcr.io/a/b:1"],
-    RepoDigests: [`alpine@${image.digest}`, `ghcr.io/a/b@${image.digest}`],
+    RepoDigests: [`alpine@${image.digest}`],
     Config: { Cmd: ["/bin/sh"], Entrypoint: null },
     RootFS: { Type: "layers", Layers: ["sha256:1"] },
     Size: 8_090_000,
