@@ -60,6 +60,9 @@ const reading = [
   "image save",
   "image exists",
   "image tree",
+  "image mount",
+  "image unmount",
+  "image umount",
 ];
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */

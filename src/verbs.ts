@@ -49,6 +49,8 @@ export const verbs: Verb[] = [
   verb("export, container export", () => import("./commands/export.ts")),
   verb("commit, container commit", () => import("./commands/commit.ts")),
   verb("import, image import", () => import("./commands/import.ts")),
+  verb("image mount", () => import("./commands/mount.ts")),
+  verb("image unmount, image umount", async () => ({ default: (await import("./commands/mount.ts")).unmount })),
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),

@@ -35,7 +35,7 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
   /^build\//,
-  /^(image|save|container|monitor|system|unshare|prepare)\.ts$/,
+  /^(image|image-mount|save|container|monitor|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|removal|tagging)\.ts$/,
   /^(archive-plan|layer-fetch|download|documents|freeze|new-image|starter-image)\.ts$/,
