@@ -1,9 +1,12 @@
 /** `load`: images out of an archive, or a layout's folder, into the store. All of them, or none. */
 
 import { statSync } from "node:fs";
-import { type PlannedImage, planImages } from "./archive-plan.ts";
+import { planDocker } from "./archive-docker.ts";
+import { planLayout } from "./archive-layout.ts";
+import type { PlannedImage } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
 import { parsePlatform } from "./platform.ts";
+import type { Platform } from "./spec.ts";
 import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
 import { listContainers, usedBy } from "./storage/containers.ts";
 import { syncStore } from "./storage/files.ts";
@@ -33,6 +36,20 @@ export async function loadImages(path: string | undefined, options: { platform?:
   } finally {
     archive.close();
   }
+}
+
+/** The images of the archive; of those for several platforms the one for `wanted`. PodErrors say what is missing or wrong. */
+function planImages(archive: StagedArchive, wanted: Platform): PlannedImage[] {
+  const index = archive.find("index.json"); // with both, as Docker saves today, this one keeps the digests
+  const manifest = archive.find("manifest.json");
+  if (!index && !manifest) {
+    throw new PodError("it is no image archive: it has neither index.json nor manifest.json", {
+      hint: "a root file system becomes an image with pod import",
+    });
+  }
+  const images = index ? planLayout(archive, index, wanted) : planDocker(archive, manifest!);
+  if (!images.length) throw new PodError("there is no image in it");
+  return images;
 }
 
 async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {

@@ -38,7 +38,7 @@ const order = [
   /^(image|image-mount|save|container|monitor|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|removal|tagging)\.ts$/,
-  /^(archive-plan|layer-fetch|download|documents|freeze|new-image|starter-image)\.ts$/,
+  /^(archive-(docker|layout|plan|writer)|layer-fetch|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
   /^(spec|reference|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,

@@ -1,10 +1,10 @@
 /** What a container's writable layer changes of the layers below it, as `docker diff` counts it. */
 
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK } from "../ns/constants.ts";
-import { listDirectoryBytes, openAtBytes, statAtBytes } from "../ns/sys/bytes.ts";
+import { findAtBytes, listDirectoryBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open, type Time } from "../ns/sys/file.ts";
 import { attributesOf } from "./attributes.ts";
-import { isDirectory, type LowerFile, merged, mergedNames, visible } from "./lower.ts";
+import { isDirectory, type LowerFile, merged, mergedFiles, visible } from "./lower.ts";
 import { isOpaque, isWhiteout, whiteoutPrefix } from "./whiteouts.ts";
 
 export interface Change {
@@ -47,7 +47,7 @@ function* changesIn(folder: ComparedFolder): Generator<Change> {
   const names = new Set(
     own.map((name) => (name.startsWith(whiteoutPrefix) ? name.slice(whiteoutPrefix.length) : name)),
   );
-  if (folder.isWhole) for (const name of mergedNames(folder.lower)) names.add(name);
+  if (folder.isWhole) for (const { name } of mergedFiles(folder.lower)) names.add(name);
   for (const name of [...names].sort()) {
     const below = visible(folder.lower, name);
     const status = statAtBytes(folder.fd, name);
@@ -71,7 +71,8 @@ function* changesOfFolder(
   file: LowerFile,
   below: LowerFile | undefined,
 ): Generator<Change> {
-  const fd = openAtBytes(parentFd, file.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const fd = findAtBytes(parentFd, file.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd === undefined) return; // the container has just removed it
   const opened = [fd];
   try {
     const wasFolder = below !== undefined && isDirectory(below.status);
@@ -111,7 +112,8 @@ function isSameTime(a: Time, b: Time): boolean {
 }
 
 function xattrsOf({ dirFd, name }: LowerFile): string {
-  const fd = openAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW);
+  const fd = findAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW);
+  if (fd === undefined) return "gone";
   try {
     const { mode, uid, gid, xattrs } = attributesOf(fd);
     return JSON.stringify([mode, uid, gid, xattrs.toSorted(([a], [b]) => (a < b ? -1 : 1))]);

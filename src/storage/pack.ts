@@ -1,6 +1,7 @@
 /** Files into tar archives: a container's whole tree, or its changes as a layer (image-spec layer.md). Nothing is held but one chunk. */
 
 import { readSync } from "node:fs";
+import { hasCode } from "../errors.ts";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -14,11 +15,11 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../ns/constants.ts";
-import { openAtBytes, readlinkAtBytes } from "../ns/sys/bytes.ts";
+import { findAtBytes, readlinkAtBytes } from "../ns/sys/bytes.ts";
 import { close, open } from "../ns/sys/file.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Change } from "./changes.ts";
-import { isDirectory, type LowerFile, merged, mergedNames, visible } from "./lower.ts";
+import { isDirectory, type LowerFile, merged, mergedFiles } from "./lower.ts";
 import type { TarEntry } from "./tar.ts";
 import { emptyFile, tarEnd, tarHeader, tarPadding } from "./tarwriter.ts";
 import { whiteoutPrefix } from "./whiteouts.ts";
@@ -45,8 +46,8 @@ function* packMerged(dirs: string[]): Generator<Buffer> {
 }
 
 function* packFolder(packer: Packer, folders: number[], prefix: string): Generator<Buffer> {
-  for (const name of mergedNames(folders).sort()) {
-    const file = visible(folders, name)!;
+  for (const file of mergedFiles(folders).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const { name } = file;
     yield* packer.member(prefix + name, file);
     if (!isDirectory(file.status)) continue;
     const opened: number[] = [];
@@ -100,14 +101,34 @@ class Packer {
       yield tarHeader({ ...entry, kind: "link", linkName: first });
       return;
     }
-    if (identity) this.#names.set(identity, name);
-    if (kind === "symlink") yield tarHeader({ ...entry, linkName: readlinkAtBytes(dirFd, ownName) });
-    else if (kind === "file" || kind === "directory") yield* this.#opened(entry, dirFd, ownName);
-    else yield tarHeader({ ...entry, major, minor });
+    const blocks =
+      kind === "symlink"
+        ? this.#symlink(entry, dirFd, ownName)
+        : kind === "file" || kind === "directory"
+          ? this.#opened(entry, dirFd, ownName)
+          : [tarHeader({ ...entry, major, minor })];
+    let isThere = false;
+    for (const block of blocks) {
+      isThere = true;
+      yield block;
+    }
+    if (identity && isThere) this.#names.set(identity, name);
+  }
+
+  *#symlink(entry: TarEntry, dirFd: number, name: string): Generator<Buffer> {
+    let linkName: string;
+    try {
+      linkName = readlinkAtBytes(dirFd, name);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return;
+      throw error;
+    }
+    yield tarHeader({ ...entry, linkName });
   }
 
   *#opened(entry: TarEntry, dirFd: number, name: string): Generator<Buffer> {
-    const fd = openAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK); // meanwhile it may have become a fifo
+    const fd = findAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK); // meanwhile it may have become a fifo
+    if (fd === undefined) return; // or be gone: the container may run
     try {
       const { mode, uid, gid, xattrs, modified, size } = attributesOf(fd);
       const isFile = entry.kind === "file";

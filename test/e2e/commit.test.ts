@@ -165,6 +165,24 @@ onBothDrivers("commit", (host) => {
     await host.must("rm", "-f", "busy");
   });
 
+  test("a commit that is killed leaves nobody stopped", async () => {
+    const count = "i=0; while :; do i=$((i+1)); echo $i; done >/count";
+    await host.must("run", "-d", "--name", "held", "--network", "none", "base", "sh", "-c", count);
+    const pid = (await host.must("inspect", "-f", "{{.State.Pid}}", "held")).trim();
+    const isStopped = () => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+    let wasStopped = false;
+    for (let round = 0; round < 20 && !wasStopped; round++) {
+      const commit = host.spawn("commit", "held");
+      while (commit.exitCode === null && !isStopped()) await Bun.sleep(1);
+      wasStopped = commit.exitCode === null;
+      commit.kill("SIGKILL");
+      await commit.exited;
+    }
+    expect(wasStopped).toBe(true);
+    while (isStopped()) await Bun.sleep(5);
+    await host.must("rm", "-f", "held");
+  });
+
   test("export gives GNU tar the whole tree, and import makes it an image again", async () => {
     await host.must("export", "-o", at("whole.tar"), "worker");
     const names = (await run(["tar", "-tf", "whole.tar"], { cwd: host.work })).split("\n");
