@@ -8,12 +8,14 @@ import { type Busybox, installedBusybox, starterImage } from "./starter.ts";
 
 process.chdir(join(import.meta.dir, ".."));
 const define = ["--define", `POD_COMMIT=${JSON.stringify(gitCommit())}`];
+/** The stages are loaded in copies of the process: src/ns/stage.ts. */
+const entries = ["src/main.ts", "src/monitor.ts", "src/ns/init.ts"];
 const busybox = installedBusybox();
 
 mkdirSync("dist", { recursive: true });
 if (process.argv.includes("--all")) buildOther(busybox.architecture === "amd64" ? "arm64" : "amd64");
 writeFileSync("dist/starter.tar", starterImage(busybox));
-compile("src/main.ts", "dist/pod", define);
+compile(entries, "dist/pod", define);
 console.log("built dist/pod");
 writeFileSync("dist/NOTICE", notice());
 
@@ -34,7 +36,7 @@ function buildOther(architecture: Busybox["architecture"]): void {
     const other = attempt(`${outfile} gets no starter image`, () => fetchBusybox(architecture, directory));
     writeFileSync("dist/starter.tar", other ? starterImage(other) : "");
     const target = `bun-linux-${architecture === "arm64" ? "arm64" : "x64"}`;
-    compile("src/main.ts", outfile, [...define, `--target=${target}`, `--compile-executable-path=${runtime}`]);
+    compile(entries, outfile, [...define, `--target=${target}`, `--compile-executable-path=${runtime}`]);
     console.log(`built ${outfile}`);
   } finally {
     rmSync(directory, { recursive: true });

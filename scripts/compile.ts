@@ -1,11 +1,11 @@
 /**
- * Compiles to a single executable. The flags keep the program single-threaded until it has entered its user namespace
+ * Compiles to a single executable, which starts the first entry; the others can be loaded at any time, synchronously. The flags keep the program single-threaded until it has entered its user namespace
  * (docs/architecture.md), and keep files of the current directory (bunfig.toml, .env) without influence on it.
  */
-export function compile(entry: string, outfile: string, extra: string[] = []): void {
+export function compile(entries: string[], outfile: string, extra: string[] = []): void {
   const flags = ["--compile", "--splitting", "--minify", "--bytecode", "--format=esm", "--compile-jit-policy", "1000"];
   const isolation = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
-  run([process.execPath, "build", entry, ...flags, ...isolation, ...extra, "--outfile", outfile]);
+  run([process.execPath, "build", ...entries, ...flags, ...isolation, ...extra, "--outfile", outfile]);
 }
 
 /** Runs a program; its output shows only where it fails. */

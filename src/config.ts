@@ -28,13 +28,16 @@ export const config = {
   registryAuthFile: env.REGISTRY_AUTH_FILE,
   registriesConf: env.CONTAINERS_REGISTRIES_CONF,
   xdgConfigHome: env.XDG_CONFIG_HOME || `${env.HOME || ""}/.config`,
+  xdgCacheHome: env.XDG_CACHE_HOME || `${env.HOME || ""}/.cache`,
   xdgRuntimeDir: env.XDG_RUNTIME_DIR,
+  sslCertFile: env.SSL_CERT_FILE,
+  sslCertDir: env.SSL_CERT_DIR,
   storageDriver: env.STORAGE_DRIVER,
   defaultPlatform: env.DOCKER_DEFAULT_PLATFORM,
   noColor: Boolean(env.NO_COLOR),
   term: env.TERM,
   path: env.PATH || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  /** For `-e NAME`, which takes the caller's value. */
+  /** For `-e NAME`, which takes the caller's value, and for the proxies' many names. */
   variable: (name: string): string | undefined => env[name],
   /** For `pod unshare`: the caller's own, as execve(2) takes it. */
   environment: (): string[] => Object.entries(env).map(([name, value]) => `${name}=${value}`),
@@ -44,13 +47,6 @@ export const config = {
   singleThreadRetry,
   singleThreadEnvironment: (): string[] =>
     Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
-  /** All that a stage needs of the environment: it never gets an image's or `-e`'s. */
-  stageEnvironment: (): Record<string, string> => ({
-    XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
-    HOME: env.HOME || "/",
-    PATH: config.path,
-    ...singleThreadSettings,
-  }),
 };
 
 /** A compiled program's main module lies in Bun's virtual file system. */

@@ -1,6 +1,5 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
@@ -10,6 +9,7 @@ import { encodeControl, FrameReader } from "./frames.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
+import { existsSync, mkdirSync, readFileSync } from "./ns/sys/fs.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
 import { endedBySignals, releaseSignals } from "./signals.ts";
@@ -131,7 +131,6 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Ru
   const message = {
     kind: "launch",
     id: record.id,
-    clientPid: process.pid,
     attach: !attachment.detach,
     windowSize,
   } as const;

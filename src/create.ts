@@ -1,8 +1,8 @@
 /** The user's options and the image's configuration as a container record: Docker's rules of what overrides what. */
 
-import { readFileSync } from "node:fs";
 import { isAbsolute, normalize, resolve } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
+import { readFileSync } from "./ns/sys/fs.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";

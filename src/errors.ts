@@ -64,68 +64,70 @@ export class SyscallError extends PodError {
   }
 }
 
-/** <asm-generic/errno.h> with strerror(3)'s texts in lower case, for the errors that users meet. */
-const errnos: Record<number, [code: string, text: string]> = {
-  1: ["EPERM", "operation not permitted"],
-  2: ["ENOENT", "no such file or directory"],
-  3: ["ESRCH", "no such process"],
-  4: ["EINTR", "interrupted system call"],
-  5: ["EIO", "input/output error"],
-  6: ["ENXIO", "no such device or address"],
-  7: ["E2BIG", "argument list too long"],
-  8: ["ENOEXEC", "exec format error"],
-  9: ["EBADF", "bad file descriptor"],
-  10: ["ECHILD", "no child processes"],
-  11: ["EAGAIN", "resource temporarily unavailable"],
-  12: ["ENOMEM", "cannot allocate memory"],
-  13: ["EACCES", "permission denied"],
-  14: ["EFAULT", "bad address"],
-  16: ["EBUSY", "device or resource busy"],
-  17: ["EEXIST", "file exists"],
-  18: ["EXDEV", "invalid cross-device link"],
-  19: ["ENODEV", "no such device"],
-  20: ["ENOTDIR", "not a directory"],
-  21: ["EISDIR", "is a directory"],
-  22: ["EINVAL", "invalid argument"],
-  23: ["ENFILE", "too many open files in the system"],
-  24: ["EMFILE", "too many open files"],
-  25: ["ENOTTY", "inappropriate ioctl for device"],
-  26: ["ETXTBSY", "text file busy"],
-  27: ["EFBIG", "file too large"],
-  28: ["ENOSPC", "no space left on device"],
-  30: ["EROFS", "read-only file system"],
-  31: ["EMLINK", "too many links"],
-  32: ["EPIPE", "broken pipe"],
-  34: ["ERANGE", "numerical result out of range"],
-  36: ["ENAMETOOLONG", "file name too long"],
-  38: ["ENOSYS", "function not implemented by this kernel"],
-  39: ["ENOTEMPTY", "directory not empty"],
-  40: ["ELOOP", "too many levels of symbolic links"],
-  61: ["ENODATA", "no data available"],
-  71: ["EPROTO", "protocol error"],
-  75: ["EOVERFLOW", "value too large for defined data type"],
-  87: ["EUSERS", "too many users"],
-  95: ["EOPNOTSUPP", "operation not supported"],
-  98: ["EADDRINUSE", "address already in use"],
-  99: ["EADDRNOTAVAIL", "cannot assign requested address"],
-  101: ["ENETUNREACH", "network is unreachable"],
-  103: ["ECONNABORTED", "software caused connection abort"],
-  104: ["ECONNRESET", "connection reset by peer"],
-  107: ["ENOTCONN", "transport endpoint is not connected"],
-  110: ["ETIMEDOUT", "connection timed out"],
-  111: ["ECONNREFUSED", "connection refused"],
-  113: ["EHOSTUNREACH", "no route to host"],
-  116: ["ESTALE", "stale file handle"],
-  122: ["EDQUOT", "disk quota exceeded"],
-};
-const errnoTexts = new Map(Object.values(errnos));
+/**
+ * <asm-generic/errno.h> with strerror(3)'s texts in lower case, for the errors that users meet. One text, since sixty
+ * objects cost a tenth of the heap that a command may have while it enters the user namespace (docs/architecture.md).
+ */
+const errnos = `
+1 EPERM operation not permitted
+2 ENOENT no such file or directory
+3 ESRCH no such process
+4 EINTR interrupted system call
+5 EIO input/output error
+6 ENXIO no such device or address
+7 E2BIG argument list too long
+8 ENOEXEC exec format error
+9 EBADF bad file descriptor
+10 ECHILD no child processes
+11 EAGAIN resource temporarily unavailable
+12 ENOMEM cannot allocate memory
+13 EACCES permission denied
+14 EFAULT bad address
+16 EBUSY device or resource busy
+17 EEXIST file exists
+18 EXDEV invalid cross-device link
+19 ENODEV no such device
+20 ENOTDIR not a directory
+21 EISDIR is a directory
+22 EINVAL invalid argument
+23 ENFILE too many open files in the system
+24 EMFILE too many open files
+25 ENOTTY inappropriate ioctl for device
+26 ETXTBSY text file busy
+27 EFBIG file too large
+28 ENOSPC no space left on device
+30 EROFS read-only file system
+31 EMLINK too many links
+32 EPIPE broken pipe
+34 ERANGE numerical result out of range
+36 ENAMETOOLONG file name too long
+38 ENOSYS function not implemented by this kernel
+39 ENOTEMPTY directory not empty
+40 ELOOP too many levels of symbolic links
+61 ENODATA no data available
+71 EPROTO protocol error
+75 EOVERFLOW value too large for defined data type
+87 EUSERS too many users
+95 EOPNOTSUPP operation not supported
+98 EADDRINUSE address already in use
+99 EADDRNOTAVAIL cannot assign requested address
+101 ENETUNREACH network is unreachable
+103 ECONNABORTED software caused connection abort
+104 ECONNRESET connection reset by peer
+107 ENOTCONN transport endpoint is not connected
+110 ETIMEDOUT connection timed out
+111 ECONNREFUSED connection refused
+113 EHOSTUNREACH no route to host
+116 ESTALE stale file handle
+122 EDQUOT disk quota exceeded
+`;
 
 function errnoName(errno: number): string {
-  return errnos[errno]?.[0] ?? `errno ${errno}`;
+  return new RegExp(`^${errno} (\\w+)`, "m").exec(errnos)?.[1] ?? `errno ${errno}`;
 }
 
 function describeErrno(code: string): string {
-  return errnoTexts.get(code) ?? code;
+  return new RegExp(`^\\d+ ${code} (.+)`, "m").exec(errnos)?.[1] ?? code;
 }
 
 /** True for a failed call of ours or of node:fs with one of these codes. */

@@ -2,7 +2,7 @@
 
 import type { CommandDef } from "citty";
 import { FlagError, OperandError, type OptionDefs } from "./args.ts";
-import { formatError, hasCode, hintOf, PodError, UsageError } from "./errors.ts";
+import { formatError, hasCode, hintOf, PodError, SyscallError, UsageError } from "./errors.ts";
 import { usageLine } from "./usage.ts";
 
 /** What is known about the call: how it was typed (`pod image ls`), and its definition once that is loaded. */
@@ -13,7 +13,7 @@ export interface Call {
 
 /** Prints the error, or each of an AggregateError's, and returns the exit code. */
 export function reportFailure(error: unknown, call: Call): number {
-  if (hasCode(error, "EPIPE") && !(error instanceof PodError)) return 141; // the reader of stdout has gone: as if SIGPIPE had ended us
+  if (isStdoutGone(error)) return 141; // as if SIGPIPE had ended us
   const errors = error instanceof AggregateError ? error.errors : [error];
   for (const each of errors) {
     console.error(`pod: ${messageOf(each, call)}`);
@@ -23,6 +23,12 @@ export function reportFailure(error: unknown, call: Call): number {
   const advice = adviceFor(errors.at(-1), call);
   if (advice) console.error(`\n${advice}`);
   return exitCodeOf(errors.at(-1), call);
+}
+
+/** Its reader has gone: output.ts, or console.log of the engine's own. */
+function isStdoutGone(error: unknown): boolean {
+  if (!hasCode(error, "EPIPE")) return false;
+  return error instanceof SyscallError ? error.subject === "descriptor 1" : !(error instanceof PodError);
 }
 
 function messageOf(error: unknown, { path }: Call): string {

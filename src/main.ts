@@ -1,31 +1,6 @@
-/** Starts a stage or the command line; nothing else. */
+/** Starts the command line; nothing else. */
 
-const [, , name, ...args] = process.argv;
-
-switch (name) {
-  case "__monitor":
-    await runMonitor();
-    break;
-  case "__start":
-    (await import("./ns/launch.ts")).runStart();
-    break;
-  case "__init":
-    (await import("./ns/init.ts")).runInit();
-    break;
-  case "__guard":
-    (await import("./ns/guard.ts")).runGuard(args);
-    break;
-  case "__probe":
-    (await import("./ns/mountrootfs.ts")).runProbe(args[0]!);
-    break;
-  default:
-    process.exitCode = await runCommand(process.argv.slice(2));
-}
-
-async function runMonitor(): Promise<void> {
-  const prepared = (await import("./ns/prestart.ts")).prepare();
-  (await import("./monitor.ts")).runMonitor(prepared);
-}
+process.exitCode = await runCommand(process.argv.slice(2));
 
 async function runCommand(argv: string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === "version") return await printVersion();

@@ -4,23 +4,21 @@
  * poll(2) loop, so it stays small; and it never changes its own network or pid namespace, from which there is no way back.
  */
 
-import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
-import { expectStart, nestUserNamespace, receiveFromInit, stageError, tell } from "./ns/handshake.ts";
-import type { InitReport, InitRequest } from "./ns/init.ts";
-import type { StartRequest } from "./ns/launch.ts";
-import { type MountedRootfs, mountRootfs, unshareMounts } from "./ns/mountrootfs.ts";
-import type { Prepared, PreparedStart } from "./ns/prestart.ts";
-import { channelFd, receive } from "./ns/stage.ts";
+import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
+import type { InitRequest } from "./ns/init.ts";
+import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
+import type { Prepared, WaitingInit } from "./ns/prestart.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
+import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
-import { mappedIds, registerHolder, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
+import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
+import { mappedIds, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
@@ -39,40 +37,26 @@ import { layerDir } from "./storage/layers.ts";
 import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
-/** Runs the stage; descriptor 3 is the client's socket. It is started before the command knows what will run. */
-export function runMonitor(prepared: Prepared): never {
-  const client = new Client(channelFd);
-  const entered = enter(prepared);
+/** Runs the stage; `clientFd` is the client's socket. It is started before the command knows what will run. */
+export function runMonitor(clientFd: number, prepared: Prepared): never {
+  const client = new Client(clientFd);
   const launch = waitForLaunch(client);
   try {
-    if (launch) live(launch, client, prepared.start, entered); // else the command found nothing to run
+    if (launch) live(launch, client, prepared); // else the command found nothing to run
   } finally {
     unregisterHolder();
-    exitNow(0); // whatever went wrong: a monitor that stays would hold mounts, and its channel the start stage
+    exitNow(0); // whatever went wrong: a monitor that stays would hold mounts
   }
 }
 
-/** Everything but the search for the image happens in the user's namespace, so the command itself seldom enters it. */
-function enter(prepared: Prepared): { failure?: unknown } {
-  try {
-    prepared.enter();
-    registerHolder();
-    unshareMounts();
-    nestUserNamespace(prepared.start);
-    return {};
-  } catch (failure) {
-    return { failure };
-  }
-}
-
-function live(launch: Launch, client: Client, prepared: PreparedStart, entered: { failure?: unknown }): void {
+function live(launch: Launch, client: Client, { init, failure }: Prepared): void {
   client.attached = launch.attach;
   const life = new Life(readContainer(launch.id)!, client);
   try {
-    if (entered.failure) throw entered.failure;
+    if (!init) throw failure;
     const note = takeSingleIdNote();
     if (note) client.send({ kind: "note", text: note });
-    life.start(prepared, launch.windowSize);
+    life.start(init, launch.windowSize);
     life.watch();
     life.end();
   } catch (error) {
@@ -80,14 +64,14 @@ function live(launch: Launch, client: Client, prepared: PreparedStart, entered: 
   }
   client.drain();
   client.drop();
-  if (!entered.failure) repairContainers();
+  if (init) repairContainers();
 }
 
 type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
 function waitForLaunch(client: Client): Launch | undefined {
   for (;;) {
-    poll([{ fd: channelFd, events: POLLIN }], -1);
+    poll([{ fd: client.fd!, events: POLLIN }], -1);
     const frames = client.receive(new Uint8Array(65536));
     if (!frames) return undefined;
     const [first, ...early] = frames;
@@ -119,27 +103,23 @@ class Life {
   }
 
   /** From nothing to the running program. Throws PodError with the step that failed. */
-  start(prepared: PreparedStart, windowSize: Launch["windowSize"]): void {
+  start(init: WaitingInit, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
+    const { channel } = init;
+    this.initPid = init.pid;
+    this.initPidfd = pidfdOpen(init.pid);
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
-    this.state = { status: "created", monitor: identify(process.pid) };
+    this.state = { status: "created", monitor: identify(processId()) };
 
-    const { channel } = prepared;
-    tell("start", channel, { newNetwork: record.network.mode !== "host" } satisfies StartRequest);
-    const { fds } = expectStart(prepared, "namespaces");
+    const { user, init: reaper, args } = record.process;
+    tellInit(channel, { spec: this.writeSpec(), user, reaper, windowSize } satisfies InitRequest);
+    const { fds } = receiveFromInit(channel);
     if (program) this.startNetwork(program, fds);
     else for (const fd of fds) close(fd);
-    this.initPid = (expectStart(prepared, "init") as { pid: number }).pid;
-    this.initPidfd = pidfdOpen(this.initPid);
-    const spec = this.writeSpec();
-    const request: InitRequest = { spec, user: record.process.user, reaper: record.process.init, windowSize };
-    tell("init", channel, request);
-    waitPid(prepared.pid, true); // now init is our child
-    close(prepared.pidfd);
 
-    const streams: ContainerStreams = this.openStreams(prepared);
+    const streams: ContainerStreams = this.openStreams(init);
     for (;;) {
       const report = receiveFromInit(channel);
       if (report.message.kind === "terminal") {
@@ -150,9 +130,8 @@ class Life {
       } else break;
     }
     this.slirp?.waitReady();
-    tell("init", channel, {});
-    const last = receive<InitReport>(channel); // the channel closes when the program has taken init's place
-    if (last?.message.kind === "failed") throw stageError(last.message.failure);
+    tellInit(channel, {});
+    awaitProgram(channel, args[0]!);
     close(channel);
 
     this.state = {
@@ -189,7 +168,8 @@ class Life {
   /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
   fail(cause: unknown): void {
     const { record } = this.container;
-    const error = this.rootfsHasEnded() ? new PodError(rootfsEndedText, { cause }) : cause;
+    const lost = /ENOTCONN|ECONNABORTED/.test(formatError(cause)); // it may be seen before the process has quite ended
+    const error = this.rootfsHasEnded(lost ? 1000 : 0) ? new PodError(rootfsEndedText, { cause }) : cause;
     if (this.initPidfd !== -1) {
       unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
       waitPid(this.initPid, true);
@@ -212,16 +192,15 @@ class Life {
     return spec;
   }
 
-  /** The end of the stage is watched too: once it has started init, its channel stays open without it. */
-  private openStreams(prepared: PreparedStart): ContainerStreams {
+  private openStreams(init: WaitingInit): ContainerStreams {
     const { openStdin, tty } = this.container.record.process;
     if (tty) return { outputs: [] };
-    if (!openStdin) close(prepared.stdin);
+    if (!openStdin) close(init.stdin);
     return {
-      stdin: openStdin ? prepared.stdin : undefined,
+      stdin: openStdin ? init.stdin : undefined,
       outputs: [
-        { fd: prepared.stdout, stream: "stdout" },
-        { fd: prepared.stderr, stream: "stderr" },
+        { fd: init.stdout, stream: "stdout" },
+        { fd: init.stderr, stream: "stderr" },
       ],
     };
   }
@@ -269,9 +248,9 @@ class Life {
     }
   }
 
-  private rootfsHasEnded(): boolean {
+  private rootfsHasEnded(waitMs = 0): boolean {
     const fd = this.rootfs?.helperPidfd;
-    return fd !== undefined && poll([{ fd, events: POLLIN }], 0)[0] !== 0;
+    return fd !== undefined && poll([{ fd, events: POLLIN }], waitMs)[0] !== 0;
   }
 
   /** The root file system's process was killed: nothing inside can go on. */

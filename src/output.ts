@@ -1,12 +1,12 @@
 /** What commands print: data on stdout, notes on stderr. Loaded after the user's namespace was entered. */
 
-import { writeSync } from "node:fs";
 import { createConsola } from "consola/core";
 import { config } from "./config.ts";
 import { hasCode } from "./errors.ts";
 import { compileTemplate } from "./format/evaluate.ts";
 import { headingFunctions } from "./format/functions.ts";
 import { alignTabs } from "./format/table.ts";
+import { writeSync } from "./ns/sys/fs.ts";
 import { getTerminalAttributes } from "./ns/sys/terminal.ts";
 
 export type Stream = "stdout" | "stderr";

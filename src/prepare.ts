@@ -10,7 +10,7 @@ import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
-const groups = ["container", "image", "system"];
+const groups = ["container", "image", "manifest", "system"];
 const running = ["run", "container run"];
 /** They change the store, or tell what holds inside. */
 const entering = [
@@ -41,8 +41,10 @@ const entering = [
   "info",
   "system info",
 ];
+/** They change at most files that are the user's own, and need no other ids: `push` too, so that credential helpers run as the user. */
 const reading = [
   "ps",
+  "push",
   "images",
   "logs",
   "inspect",
@@ -63,6 +65,13 @@ const reading = [
   "image mount",
   "image unmount",
   "image umount",
+  "image push",
+  "manifest create",
+  "manifest add",
+  "manifest annotate",
+  "manifest inspect",
+  "manifest push",
+  "manifest rm",
 ];
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */

@@ -1,12 +1,9 @@
-/** A pull as the user sees it: bars on a terminal, one line for each change elsewhere. */
+/** A pull as the user sees it. */
 
-import { formatSize } from "./format/units.ts";
-
-import { isTerminal, note, type Stream, write } from "./output.ts";
-import type { PullEvent, PullProgress } from "./progress.ts";
-import { familiarName, formatReference, type Reference, withDefaultTag } from "./reference.ts";
-
-type Layer = Extract<PullEvent, { kind: "layer" }>;
+import { layerDisplay } from "./layer-output.ts";
+import { line, type Stream, write } from "./output.ts";
+import type { PullProgress } from "./progress.ts";
+import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
 
 /** Docker's texts of `docker pull`, on stdout; with `quiet` only the full name at the end. */
 export function pullProgress(quiet: boolean): PullProgress {
@@ -19,6 +16,27 @@ export function pullProgress(quiet: boolean): PullProgress {
     }
     show(event);
     if (event.kind === "done") write("stdout", `${name}\n`);
+  };
+}
+
+/** Docker's texts of `docker pull --all-tags`: each tag's layers and digest, and once at the end what came of it. Call `end` then. */
+export function pullAllProgress(name: string, quiet: boolean): { progress: PullProgress; end(): void } {
+  const show = layerDisplay("stdout");
+  const reference = parseReference(name);
+  let upToDate = true;
+  return {
+    progress(event) {
+      if (event.kind === "note") show.note(event.text);
+      else if (event.kind === "done") upToDate &&= event.upToDate;
+      if (quiet) return;
+      if (event.kind === "layer") show.layer(event);
+      else if (event.kind === "start") line(`${event.reference.tag}: Pulling from ${event.reference.path}`);
+      else if (event.kind === "done") line(`Digest: ${event.digest}`);
+    },
+    end() {
+      if (!quiet) line(statusLine(familiarName(reference), upToDate));
+      line(formatReference(reference));
+    },
   };
 }
 
@@ -35,7 +53,7 @@ export function runProgress({ quiet, isMissing }: { quiet: boolean; isMissing: b
 
 /** With `quiet` notes are all that is shown. */
 function renderer(stream: Stream, quiet: boolean): PullProgress {
-  const show = isTerminal(stream) ? bars(stream) : plainLines(stream);
+  const show = layerDisplay(stream);
   let reference: Reference | undefined;
   return (event) => {
     if (event.kind === "note") show.note(event.text);
@@ -50,62 +68,6 @@ function renderer(stream: Stream, quiet: boolean): PullProgress {
   };
 }
 
-interface Display {
-  layer(layer: Layer): void;
-  note(text: string): void;
-}
-
 function statusLine(name: string, upToDate: boolean): string {
   return upToDate ? `Status: Image is up to date for ${name}` : `Status: Downloaded newer image for ${name}`;
-}
-
-/** Each state once; how far a download is is left out, as Docker does where there is no terminal. */
-function plainLines(stream: Stream): Display {
-  const states = new Map<string, string>();
-  return {
-    note,
-    layer({ id, status }) {
-      const isMeasured = status === "Downloading" || status === "Extracting";
-      if (isMeasured || states.get(id) === status) return;
-      states.set(id, status);
-      write(stream, `${id}: ${status}\n`);
-    },
-  };
-}
-
-/** One line for each layer, rewritten in place; lines that have left the screen at the top stay as they are. */
-function bars(stream: Stream): Display {
-  const rows = new Map<string, number>();
-  const shown = new Map<string, string>();
-  let height = 0;
-  return {
-    note(text) {
-      note(text);
-      height++;
-    },
-    layer(layer) {
-      const text = layerLine(layer, process[stream].columns || 80);
-      if (shown.get(layer.id) === text) return;
-      shown.set(layer.id, text);
-      const row = rows.get(layer.id);
-      if (row === undefined) {
-        rows.set(layer.id, height++);
-        write(stream, `${text}\n`);
-        return;
-      }
-      const up = height - row;
-      if (up < (process[stream].rows || 24)) write(stream, `\x1b[${up}A\r\x1b[2K${text}\x1b[${up}B\r`);
-    },
-  };
-}
-
-/** `e756f3fdd6a3: Downloading [=====>     ]  1.5MB/9MB`, no wider than the terminal. */
-export function layerLine({ id, status, currentBytes, totalBytes }: Omit<Layer, "kind">, columns: number): string {
-  const head = `${id}: ${status}`;
-  if (currentBytes === undefined) return head.slice(0, columns - 1);
-  const counts = `${formatSize(currentBytes, 4).padStart(8)}${totalBytes ? `/${formatSize(totalBytes, 4)}` : ""}`;
-  const cells = Math.min(50, columns - head.length - counts.length - 6);
-  if (!totalBytes || cells < 5) return `${head} ${counts.trim()}`.slice(0, columns - 1);
-  const done = Math.min(cells, Math.floor((currentBytes / totalBytes) * cells));
-  return `${head} [${"=".repeat(done)}>${" ".repeat(cells - done)}] ${counts}`;
 }

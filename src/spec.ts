@@ -16,6 +16,7 @@ export interface Platform {
   architecture: string;
   variant?: string;
   "os.version"?: string;
+  "os.features"?: string[];
 }
 
 /** image-spec manifest.md; Docker's schema 2 has the same shape. */
@@ -24,6 +25,9 @@ export interface Manifest {
   mediaType?: string;
   config: Descriptor;
   layers: Descriptor[];
+  artifactType?: string;
+  /** The manifest that this one is about. */
+  subject?: Descriptor;
   annotations?: Record<string, string>;
 }
 

@@ -1,10 +1,10 @@
 /** What `pod info` tells, and `pod system reset`. */
 
-import { readFileSync, rmSync } from "node:fs";
 import { availableParallelism, release, totalmem } from "node:os";
 import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
+import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
 import { removeTree } from "./storage/files.ts";

@@ -19,6 +19,7 @@ export interface Verb {
 export const groups: Record<string, string> = {
   container: "Manage containers",
   image: "Manage images",
+  manifest: "Manage manifest lists: one name for several platforms",
   system: "Manage pod",
 };
 
@@ -29,10 +30,14 @@ export const verbs: Verb[] = [
   }),
   verb("ps, container ls, container list, container ps", () => import("./commands/ps.ts"), { common: true }),
   verb("pull, image pull", () => import("./commands/pull.ts"), { common: true }),
+  verb("push, image push", () => import("./commands/push.ts"), { common: true }),
   verb("images, image ls, image list", () => import("./commands/images.ts"), { common: true }),
   verb("logs, container logs", () => import("./commands/logs.ts"), { common: true }),
   verb("info, system info", () => import("./commands/info.ts"), { common: true }),
   verb("version", () => import("./commands/version.ts"), { common: true }),
+  verb("login", () => import("./commands/login.ts")),
+  verb("logout", () => import("./commands/logout.ts")),
+  verb("search", () => import("./commands/search.ts")),
   verb("inspect", () => import("./commands/inspect.ts")),
   verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
@@ -54,8 +59,18 @@ export const verbs: Verb[] = [
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),
+  verb("manifest create", manifest("create")),
+  verb("manifest add", manifest("add")),
+  verb("manifest annotate", manifest("annotate")),
+  verb("manifest inspect", manifest("inspect")),
+  verb("manifest push", manifest("push")),
+  verb("manifest rm", manifest("remove")),
   verb("system reset", () => import("./commands/reset.ts")),
 ];
+
+function manifest(name: "create" | "add" | "annotate" | "inspect" | "push" | "remove") {
+  return async () => ({ default: (await import("./commands/manifest.ts"))[name] });
+}
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {
   const defaults = { common: false };

@@ -1,8 +1,13 @@
-/** A monitor that waits to be told what to run. It loads little, so that it can be started before all else. */
+/** A monitor that waits to be told what to run: a copy of this process, made before all else is loaded. */
 
-import { spawnStage } from "./ns/stage.ts";
+import type * as monitor from "./monitor.ts";
+import { prepareContainer } from "./ns/prestart.ts";
+import { load } from "./ns/stage.ts";
 import { socketPair } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
+import { closeInherited, setTitle, takeDescriptors } from "./ns/sys/fork.ts";
+import { setSid, setSignalMask } from "./ns/sys/process.ts";
+import { forkInUserNamespace } from "./ns/userns.ts";
 
 export interface WaitingMonitor {
   pid: number;
@@ -10,12 +15,31 @@ export interface WaitingMonitor {
   fd: number;
 }
 
-/** Its program start, and that of the stage after it, overlap with the search for the image. */
+/** It makes the container's namespaces while the command searches for the image. */
 export function startMonitor(): WaitingMonitor {
   const [fd, remote] = socketPair("stream");
-  const pid = spawnStage("__monitor", remote);
+  const pid = forkInUserNamespace((finish) => {
+    close(fd);
+    becomeMonitor(remote, finish);
+    return 0;
+  });
   close(remote);
   return { pid, fd };
+}
+
+/** Nothing of the caller's stays with it: session, signals, descriptors, working directory, command line. */
+function becomeMonitor(client: number, finish: (() => void) | undefined): void {
+  const prepared = prepareContainer(finish, () => {
+    setSid();
+    setSignalMask("set", []); // the command holds signals for its program; a monitor and its helpers are to hear them
+    takeDescriptors([null, null, null]);
+    process.chdir("/");
+    setTitle("pod monitor");
+    load<typeof monitor>("monitor");
+  });
+  const { channel, stdin, stdout, stderr } = prepared.init ?? {};
+  closeInherited([client, channel, stdin, stdout, stderr]);
+  load<typeof monitor>("monitor").runMonitor(client, prepared);
 }
 
 let early: WaitingMonitor | undefined;

@@ -33,15 +33,15 @@ const order = [
   /^main\.ts$/,
   /^(cli|failure|help|usage|verbs)\.ts$/,
   /^(commands|api)\//,
-  /^(args\.ts|output\.ts|pull-output\.ts|format\/)/,
+  /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|image-mount|save|container|monitor|system|unshare|prepare)\.ts$/,
+  /^(image|image-mount|save|container|monitor|login|search|manifest-list|manifest-push|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
-  /^(commit|import|load|pull|removal|tagging)\.ts$/,
-  /^(archive-(docker|layout|plan|writer)|layer-fetch|download|documents|freeze|new-image|starter-image)\.ts$/,
+  /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
+  /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(spec|reference|registries|short-names|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { alignTabs } from "../src/format/table.ts";
+import { layerLine } from "../src/layer-output.ts";
 import { formatList, formatObject } from "../src/output.ts";
-import { layerLine } from "../src/pull-output.ts";
 
 const style = {
   typeName: "container",

@@ -14,11 +14,23 @@ export interface TestRegistry {
   stop(): Promise<void>;
 }
 
-/** Starts it; `users` (name → password) makes it ask for Basic authentication. Fails with the registry's words where it doesn't start. */
-export async function startRegistry(options: { users?: Record<string, string> } = {}): Promise<TestRegistry> {
+export interface RegistryOptions {
+  /** Name → password: it asks for Basic authentication. */
+  users?: Record<string, string>;
+  /** It sends its clients to this token server, and believes what the key of `certificate` (a PEM file) has signed. */
+  tokens?: { realm: string; service: string; issuer: string; certificate: string };
+  /** PEM files; with `clientAuthority` only clients that show a certificate of that CA may enter. */
+  tls?: { certificate: string; key: string; clientAuthority?: string };
+  /** Where it listens; loopback unless told. */
+  address?: string;
+}
+
+/** Starts it. Fails with the registry's words where it doesn't start. */
+export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
+  const { address = "127.0.0.1" } = options;
   const directory = mkdtempSync(join(tmpdir(), "pod-test-registry-"));
   const configFile = join(directory, "config.yml");
-  writeFileSync(configFile, await configuration(directory, options.users));
+  writeFileSync(configFile, await configuration(directory, address, options));
   const server = Bun.spawn(["docker-registry", "serve", configFile], {
     env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: "none" },
     stdin: "ignore",
@@ -32,7 +44,7 @@ export async function startRegistry(options: { users?: Record<string, string> } 
   };
   try {
     const port = await readPort(server.stderr);
-    const host = `127.0.0.1:${port}`;
+    const host = `${address}:${port}`;
     const login = Object.entries(options.users ?? {})[0]?.join(":");
     return { host, port, push: (layoutDir, name) => push(layoutDir, `${host}/${name}`, login), stop };
   } catch (error) {
@@ -41,13 +53,19 @@ export async function startRegistry(options: { users?: Record<string, string> } 
   }
 }
 
-async function configuration(directory: string, users: Record<string, string> | undefined): Promise<string> {
+async function configuration(directory: string, address: string, options: RegistryOptions): Promise<string> {
+  const { users, tokens, tls } = options;
   const lines = [
     "version: 0.1",
     "log: { level: info, formatter: text }",
     `storage: { filesystem: { rootdirectory: ${JSON.stringify(join(directory, "data"))} }, delete: { enabled: true } }`,
-    "http: { addr: 127.0.0.1:0 }",
+    `http: ${JSON.stringify({ addr: `${address}:0`, ...(tls && { tls: toTls(tls) }) })}`,
+    "validation: { manifests: { urls: { allow: [.*] } } }",
   ];
+  if (tokens) {
+    const { certificate, ...rest } = tokens;
+    lines.push(`auth: ${JSON.stringify({ token: { ...rest, rootcertbundle: certificate } })}`);
+  }
   if (users) {
     const hashed = Object.entries(users).map(async ([name, password]) => {
       return `${name}:${await Bun.password.hash(password, { algorithm: "bcrypt", cost: 4 })}\n`;
@@ -59,6 +77,10 @@ async function configuration(directory: string, users: Record<string, string> | 
   return `${lines.join("\n")}\n`;
 }
 
+function toTls({ certificate, key, clientAuthority }: NonNullable<RegistryOptions["tls"]>) {
+  return { certificate, key, ...(clientAuthority && { clientcas: [clientAuthority] }) };
+}
+
 /** The registry takes any free port and logs which; its later words are read too, so that it never waits for a reader. */
 async function readPort(log: ReadableStream<Uint8Array>): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -67,7 +89,7 @@ async function readPort(log: ReadableStream<Uint8Array>): Promise<number> {
     let text = "";
     for await (const chunk of log) {
       if (text.length < 65_536) text += decoder.decode(chunk, { stream: true });
-      const port = /listening on 127\.0\.0\.1:(\d+)/.exec(text)?.[1];
+      const port = /listening on \d+\.\d+\.\d+\.\d+:(\d+)/.exec(text)?.[1];
       if (port) resolve(Number(port));
     }
     reject(new Error(`docker-registry ended: ${text}`));

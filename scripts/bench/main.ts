@@ -115,7 +115,7 @@ async function small(): Promise<void> {
   const source = join(stage.directory, "nothing.ts");
   const nothing = join(stage.directory, "nothing");
   writeFileSync(source, "export {};\n");
-  compile(source, nothing);
+  compile([source], nothing);
   const result = await compare(40, {
     pod: { run: pod("version") },
     podman: { run: podman("version") },

@@ -1,4 +1,4 @@
-/** Who may pull: answers a registry's challenge (RFC 7235) with Basic credentials or a bearer token (distribution spec, auth/token). */
+/** Who may pull and push: answers a registry's challenge (RFC 7235) with Basic credentials or a bearer token (distribution spec, auth/token). */
 
 import { RegistryError } from "../errors.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
@@ -17,11 +17,12 @@ export interface AuthTarget {
   /** Key of the user's credentials: `docker.io/library/alpine`. */
   account: string;
   /** Like `repository:library/alpine:pull`. */
-  scope: string;
+  scopes: string[];
   /** Certificates are not verified, and its token server may speak plain HTTP. */
   insecure: boolean;
 }
 
+const clientId = "pod";
 const tokenTimeoutMs = 30_000;
 const tokenLimitBytes = 1 << 20;
 const defaultLifeSeconds = 60; // distribution spec, auth/token: expires_in
@@ -94,44 +95,58 @@ export function parseChallenges(header: string): Challenge[] {
   return challenges;
 }
 
-function basic(credentials: Credentials): string | undefined {
+/** The value of Authorization that shows a password. */
+export function basic(credentials: Credentials): string | undefined {
   if ("identityToken" in credentials) return undefined; // such a token is for the token server only
   return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
 }
 
-/** GET with Basic credentials or none; POST as OAuth2's refresh_token grant where the user has an identity token. */
-async function fetchToken(
+interface Token {
+  token: string;
+  lifeSeconds: number;
+  /** What stands for the password from now on, where it was asked for and the server gives one. */
+  refreshToken?: string;
+}
+
+/**
+ * GET with Basic credentials or none; POST as OAuth2's refresh_token grant where the user has an identity token. `offline` asks for
+ * an identity token too (distribution spec, auth/token: offline_token). Throws RegistryError.
+ */
+export async function fetchToken(
   { realm, service }: Record<string, string>,
-  target: AuthTarget,
+  target: Pick<AuthTarget, "host" | "scopes" | "insecure">,
   credentials: Credentials | undefined,
-): Promise<{ token: string; lifeSeconds: number }> {
+  offline = false,
+): Promise<Token> {
   const url = URL.canParse(realm ?? "") ? new URL(realm!) : undefined;
   if (!url || !(url.protocol === "https:" || (url.protocol === "http:" && target.insecure))) {
     throw new RegistryError(`${target.host} names a token server that can't be used: ${realm ?? "none"}`, 401);
   }
-  const fields = { ...(service && { service }), scope: target.scope };
+  const fields = { ...(service && { service }), ...(offline && { offline_token: "true", client_id: clientId }) };
   const common = { insecure: target.insecure, timeoutMs: tokenTimeoutMs };
   let response: Response;
   if (credentials && "identityToken" in credentials) {
-    const grant = { grant_type: "refresh_token", client_id: "pod", refresh_token: credentials.identityToken };
-    const body = new URLSearchParams({ ...grant, ...fields });
+    const grant = { grant_type: "refresh_token", client_id: clientId, refresh_token: credentials.identityToken };
+    const body = new URLSearchParams({ ...grant, ...fields, scope: target.scopes.join(" ") });
     response = await send(url.href, { ...common, method: "POST", body });
   } else {
     for (const [name, value] of Object.entries(fields)) url.searchParams.set(name, value);
+    for (const scope of target.scopes) url.searchParams.append("scope", scope);
+    if (credentials) url.searchParams.set("account", credentials.username);
     const authorization = credentials && basic(credentials);
     response = await send(url.href, { ...common, headers: authorization ? { authorization } : {} });
   }
   return readToken(url.host, response);
 }
 
-async function readToken(host: string, response: Response): Promise<{ token: string; lifeSeconds: number }> {
+async function readToken(host: string, response: Response): Promise<Token> {
   const bytes = await readWhole(response, tokenLimitBytes, `the token of ${host}`);
   if (!response.ok) {
     const reason =
       response.status === 401 ? "unauthorized: incorrect username or password" : `status ${response.status}`;
     throw new RegistryError(`get a token from ${host}: ${reason}`, response.status);
   }
-  let answer: { token?: unknown; access_token?: unknown; expires_in?: unknown };
+  let answer: Partial<Record<"token" | "access_token" | "refresh_token" | "expires_in", unknown>>;
   try {
     answer = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
@@ -140,5 +155,7 @@ async function readToken(host: string, response: Response): Promise<{ token: str
   const token = answer.token || answer.access_token;
   if (typeof token !== "string")
     throw new RegistryError(`get a token from ${host}: the answer has none`, response.status);
-  return { token, lifeSeconds: typeof answer.expires_in === "number" ? answer.expires_in : defaultLifeSeconds };
+  const lifeSeconds = typeof answer.expires_in === "number" ? answer.expires_in : defaultLifeSeconds;
+  const refreshToken = typeof answer.refresh_token === "string" ? answer.refresh_token : undefined;
+  return { token, lifeSeconds, ...(refreshToken && { refreshToken }) };
 }

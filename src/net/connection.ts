@@ -1,20 +1,24 @@
 /** A connection to one endpoint: finds out how to talk to it, answers its challenge, and asks again when that may help. */
 
-import { formatError, RegistryError } from "../errors.ts";
+import { formatError, type RegistryError } from "../errors.ts";
 import type { Reference } from "../reference.ts";
 import { Authorizer } from "./auth.ts";
-import { isTransient, send } from "./http.ts";
+import { type HttpRequest, isTransient, send } from "./http.ts";
 import type { Endpoint } from "./mirrors.ts";
-import { explain, Refusal, unreachable } from "./refusal.ts";
+import { ping } from "./ping.ts";
+import { explain, Refusal } from "./refusal.ts";
 
-export interface AskOptions {
-  method?: "GET" | "HEAD";
-  headers?: Record<string, string>;
-  signal?: AbortSignal;
+export type AskOptions = Pick<HttpRequest, "method" | "headers" | "body" | "signal">;
+
+/** What the connection is for: the rights to ask for, and the words of a refusal. */
+export interface Purpose {
+  verb: "pull" | "push";
+  /** Further rights: `repository:library/alpine:pull`, `registry:catalog:*`. */
+  scopes?: string[];
 }
 
-const pingTimeoutMs = 15_000;
 const answerTimeoutMs = 60_000; // a registry that is a cache may fetch a blob first
+const storeTimeoutMs = 300_000; // a registry on an object store copies a large blob before it answers
 const attemptLimit = 6;
 const mirrorAttemptLimit = 2;
 const renewalLimit = 3; // tokens for one request
@@ -31,34 +35,44 @@ export class Connection {
     readonly endpoint: Endpoint,
     private readonly reference: Reference,
     private readonly note: (text: string) => void,
+    private readonly purpose: Purpose = { verb: "pull" },
   ) {
     this.host = new URL(endpoint.bases[0]!).host;
     this.attemptLimit = endpoint.isMirror ? mirrorAttemptLimit : attemptLimit;
     this.#authorizer = new Authorizer({
       host: this.host,
       account: endpoint.account,
-      scope: `repository:${endpoint.repository}:pull`,
+      scopes: [
+        `repository:${endpoint.repository}:${purpose.verb === "push" ? "pull,push" : "pull"}`,
+        ...(purpose.scopes ?? []),
+      ],
       insecure: endpoint.insecure,
     });
   }
 
-  /** Asks once for `manifests/latest`, `blobs/sha256:…`. The answer is a success; else Refusal, or RegistryError with status 0. */
+  /**
+   * Asks once for `manifests/latest`, `blobs/sha256:…` or a URL that the registry gave. The answer is a success; else Refusal,
+   * or RegistryError with status 0.
+   */
   async ask(path: string, options: AskOptions): Promise<Response> {
     this.#base ??= this.#ping();
     const base = await this.#base;
-    const url = `${base}/v2/${this.endpoint.repository}/${path}`;
+    const url = new URL(path, `${base}/v2/${this.endpoint.repository}/`);
+    const isOurs = url.origin === new URL(base).origin; // an upload may lie on another host, which gets no credentials
     const { insecure } = this.endpoint;
+    const timeoutMs = options.body ? storeTimeoutMs : answerTimeoutMs;
     for (let renewals = 0; ; renewals++) {
-      const authorization = await this.#authorizer.header();
+      const authorization = isOurs ? await this.#authorizer.header() : undefined;
       const headers = { ...options.headers, ...(authorization && { authorization }) };
-      const response = await send(url, { ...options, headers, insecure, timeoutMs: answerTimeoutMs });
+      const response = await send(url.href, { ...options, headers, insecure, timeoutMs });
       if (response.ok) return response;
       const challenge = response.headers.get("www-authenticate");
       if (response.status === 401 && renewals < renewalLimit && this.#authorizer.refused(authorization, challenge)) {
         await response.body?.cancel();
         continue;
       }
-      const refusal = await explain(response, this.reference, path.slice(0, path.indexOf("/") - 1));
+      const what = url.pathname.includes("/manifests/") ? "manifest" : "blob";
+      const refusal = await explain(response, this.reference, what, this.purpose.verb);
       throw refusal.status === 401 || refusal.status === 403 ? this.#withProblem(refusal) : refusal;
     }
   }
@@ -85,24 +99,10 @@ export class Connection {
     await sleep(delayMs, signal);
   }
 
-  /** GET /v2/ tells in one bounded step whether a registry is there, by which protocol, and what authorization it asks for. */
   async #ping(): Promise<string> {
-    const { bases, insecure } = this.endpoint;
-    for (const [index, base] of bases.entries()) {
-      const isLast = index + 1 === bases.length;
-      try {
-        const response = await send(`${base}/v2/`, { insecure, timeoutMs: pingTimeoutMs });
-        await response.body?.cancel();
-        if (response.status === 400 && !isLast) continue; // how servers answer plain HTTP on their TLS port
-        if (response.status === 401) this.#authorizer.challenge(response.headers.get("www-authenticate"));
-        return base;
-      } catch (error) {
-        const code = String(((error as Error).cause as { code?: unknown } | undefined)?.code);
-        const isNobody = /ENOTFOUND|EAI_|ETIMEDOUT/.test(code); // by any protocol
-        if (isLast || isNobody) throw error instanceof RegistryError ? unreachable(this.host, error) : error;
-      }
-    }
-    throw new RegistryError(`no address for ${this.host}`, 0);
+    const { base, challenge } = await ping(this.endpoint);
+    if (challenge !== undefined) this.#authorizer.challenge(challenge);
+    return base;
   }
 
   #withProblem(refusal: Refusal): Refusal {

@@ -1,18 +1,26 @@
 /** One HTTP request to a registry: bounded in time, redirects followed without handing credentials to another host. */
 
 import { ofetch } from "ofetch";
-import { RegistryError } from "../errors.ts";
+import { PodError, RegistryError } from "../errors.ts";
+import { tlsFor } from "./certificates.ts";
+import { proxyFor } from "./proxies.ts";
 
 export interface HttpRequest {
-  method?: "GET" | "HEAD" | "POST";
+  method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
   headers?: Record<string, string>;
-  body?: URLSearchParams;
+  body?: URLSearchParams | Uint8Array | StreamedBody;
   /** Certificates are not verified, and a redirect may lead to plain HTTP. */
   insecure?: boolean;
-  /** Until the answer's headers are there. */
+  /** Until the answer's headers are there, counted from when the last of the body was sent. */
   timeoutMs: number;
   /** Ends the request and the reading of its body. */
   signal?: AbortSignal;
+}
+
+/** Sent as it is read, with its length known before. `open` begins anew for each request, as after a redirect. */
+export interface StreamedBody {
+  sizeBytes: number;
+  open(): AsyncIterable<Uint8Array>;
 }
 
 const redirectLimit = 10;
@@ -85,29 +93,23 @@ export function isTransientStatus(status: number): boolean {
   return status === 429 || status === 408 || (status >= 500 && status !== 501);
 }
 
-/** `host`, perhaps with a port, is this machine: certificates and proxies are not for it. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
-}
-
 async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Promise<Response> {
+  const bunOptions = {
+    tls: tlsFor(target, request.insecure),
+    timeout: 0, // no idle limit of Bun's: stallMs rules
+    proxy: proxyFor(target) ?? false, // without it Bun's own reading of the environment would rule
+  };
   const controller = new AbortController();
   const timer = setTimeout(
     () => controller.abort(timedOut(`no answer within ${request.timeoutMs / 1000} seconds`)),
     request.timeoutMs,
   );
   const signal = request.signal ? AbortSignal.any([request.signal, controller.signal]) : controller.signal;
-  const bunOptions = {
-    tls: { rejectUnauthorized: !request.insecure },
-    timeout: 0, // no idle limit of Bun's: stallMs rules
-    ...(isLoopback(target.host) && { proxy: false }), // else HTTP_PROXY, HTTPS_PROXY and NO_PROXY rule, as in Go
-  };
   try {
     return await ofetch.raw(target.href, {
       ...bunOptions,
       method: request.method ?? "GET",
-      headers,
-      body: request.body,
+      ...toPayload(request.body, headers, () => timer.refresh()),
       redirect: "manual",
       responseType: "stream",
       ignoreResponseError: true,
@@ -119,6 +121,26 @@ async function sendOnce(target: URL, headers: Headers, request: HttpRequest): Pr
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What fetch takes. A streamed body is read no faster than it is sent; `sending` hears of each chunk. */
+function toPayload(body: HttpRequest["body"], headers: Headers, sending: () => void) {
+  if (!body || !("open" in body)) return { body, headers };
+  const source = body.open()[Symbol.asyncIterator]();
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await source.next();
+      sending();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await source.return?.();
+    },
+  });
+  const lengths = new Headers(headers);
+  lengths.set("content-length", String(body.sizeBytes)); // else fetch sends it chunked, which some registries refuse
+  return { body: stream, headers: lengths };
 }
 
 async function withStallLimit<T>(step: Promise<T>, host: string): Promise<T> {
@@ -138,8 +160,8 @@ function timedOut(message: string): Error {
 }
 
 /** Bun's message may be long (`Unable to connect. Is the computer able to …`): the code says the same. */
-function failure(host: string, error: unknown): RegistryError {
-  if (error instanceof RegistryError) return error;
+function failure(host: string, error: unknown): PodError {
+  if (error instanceof PodError) return error; // a body that could not be read, for one
   const { code, message } = error as { code?: string; message: string };
   const text = texts[code ?? ""] ?? message;
   return new RegistryError(`${host}: ${text}`, 0, {
@@ -154,4 +176,5 @@ const texts: Record<string, string> = {
   ConnectionRefused: "connection refused",
   ECONNRESET: "connection reset by peer",
   EPROTO: "TLS handshake failed",
+  UnsupportedProxyProtocol: "its proxy must be http:// or https://",
 };

@@ -19,7 +19,12 @@ export class Refusal extends RegistryError {
 const bodyLimitBytes = 64 << 10;
 
 /** Reads the body of a failed request, `{"errors": [{code, message}]}` by the distribution spec, and words it as Docker does. */
-export async function explain(response: Response, reference: Reference, what: string): Promise<Refusal> {
+export async function explain(
+  response: Response,
+  reference: Reference,
+  what: "manifest" | "blob",
+  verb: "pull" | "push",
+): Promise<Refusal> {
   const { status } = response;
   const { host } = new URL(response.url);
   const { code, text } = await readReason(response, status, host);
@@ -32,13 +37,14 @@ export async function explain(response: Response, reference: Reference, what: st
     );
   }
   if (status === 401 || status === 403) {
+    const denied = `${verb} access denied for ${familiarRepository(reference)}, repository does not exist or may require`;
     return refuse(
-      `pull access denied for ${familiarRepository(reference)}, repository does not exist or may require 'docker login': ${text}`,
-      `pod reads the logins of docker and podman: docker login ${reference.domain}`,
+      `${denied} ${verb === "pull" ? "'docker login'" : "authorization"}: ${text}`,
+      `log in: pod login ${reference.domain}`,
     );
   }
   if (code === "NAME_UNKNOWN") return refuse(`repository ${familiarRepository(reference)} not found: ${text}`);
-  if (status === 404 && what === "manifest")
+  if (status === 404 && what === "manifest" && verb === "pull")
     return refuse(`manifest for ${familiarName(reference)} not found: ${text}`);
   return refuse(`${host}: ${what}: ${text}`);
 }
@@ -47,7 +53,7 @@ export async function explain(response: Response, reference: Reference, what: st
 export function unreachable(host: string, error: RegistryError): RegistryError {
   const code = String((error.cause as { code?: unknown } | undefined)?.code);
   const hint = /CERT|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code)
-    ? `if you trust this registry: [[registry]] with location = "${host}" and insecure = true in ~/.config/containers/registries.conf`
+    ? `if you trust this registry: put the CA that signed its certificate into ~/.config/containers/certs.d/${host}/ca.crt`
     : `\`pod run starter sh\` runs the image that pod carries; a mirror of ${host === "registry-1.docker.io" ? defaultDomain : host} is set by [[registry.mirror]] in ~/.config/containers/registries.conf`;
   const cause = new Error((error.cause as Error | undefined)?.message ?? error.message); // without its code: no case for another try
   return new RegistryError(`registry ${host} can't be reached`, 0, { cause, hint });

@@ -6,6 +6,8 @@ import { type Descriptor, mediaTypes } from "../spec.ts";
 import { Connection } from "./connection.ts";
 import { readBody, readWhole } from "./http.ts";
 import { endpointsFor } from "./mirrors.ts";
+import { readPages } from "./pages.ts";
+import { readReferrers } from "./referrers.ts";
 import { missingAndUnreachable } from "./refusal.ts";
 
 /** A manifest or an index, its digest verified. */
@@ -20,6 +22,10 @@ export interface Repository {
   manifest(tagOrDigest: string): Promise<Document>;
   /** The digest that a tag has now; undefined where the registry doesn't say (then `manifest` tells more). */
   currentDigest(tag: string): Promise<string | undefined>;
+  /** Manifests that name this one as their subject: signatures, bills of materials. */
+  referrers(digest: string): Promise<Descriptor[]>;
+  /** All tags. RegistryError where there is no such repository. */
+  tags(): Promise<string[]>;
   /** A blob of at most 4 MiB, its digest verified. */
   smallBlob(descriptor: Descriptor): Promise<Uint8Array>;
   /** The blob's bytes from `offset` on; where the connection breaks, asks for the rest. Their digest is the caller's to verify. */
@@ -50,6 +56,12 @@ export function openRepository(reference: Reference, note: (text: string) => voi
     },
     async currentDigest(tag) {
       return await firstOf(connections, turnFrom, (connection) => headManifest(connection, tag));
+    },
+    async referrers(digest) {
+      return await firstOf(connections, turnFrom, (connection) => readReferrers(connection, digest));
+    },
+    async tags() {
+      return await firstOf(connections, turnFrom, (connection) => readPages(connection, "tags/list", "tags"));
     },
     async smallBlob(descriptor) {
       return await firstOf(connections, turnFrom, (connection) =>

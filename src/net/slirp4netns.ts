@@ -1,9 +1,10 @@
 /** slirp4netns(1): a network in user space, which gives a network namespace its way out without any privilege. */
 
-import { closeSync, openSync, readFileSync } from "node:fs";
 import { PodError } from "../errors.ts";
+import { O_CREAT, O_TRUNC, O_WRONLY } from "../ns/constants.ts";
 import { pipe, readInto } from "../ns/sys/descriptor.ts";
-import { close } from "../ns/sys/file.ts";
+import { close, open, readText } from "../ns/sys/file.ts";
+import { spawn } from "../ns/sys/fork.ts";
 
 /** Fixed by slirp4netns for its default subnet 10.0.2.0/24. */
 export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dns: "10.0.2.3" };
@@ -40,9 +41,8 @@ export function startSlirp(options: {
   logFile: string;
 }): Slirp {
   const [ready, exit] = [pipe(), pipe()];
-  const log = openSync(options.logFile, "w", 0o600);
-  const command = [
-    options.program,
+  const log = open(options.logFile, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
+  const args = [
     "--configure",
     `--mtu=${mtuBytes}`,
     ...(options.allowHostLoopback ? [] : ["--disable-host-loopback"]),
@@ -55,22 +55,20 @@ export function startSlirp(options: {
     "/proc/self/fd/6",
     "tap0",
   ];
-  const child = Bun.spawn(command, {
-    stdio: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd] as never,
-    env: {},
-    cwd: "/",
+  const pid = spawn(options.program, args, {
+    env: [],
+    fds: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd],
   });
-  child.unref();
   for (const fd of [ready.writeFd, exit.readFd]) close(fd);
-  closeSync(log);
+  close(log);
   return {
-    pid: child.pid,
+    pid,
     exitFd: exit.writeFd,
     waitReady() {
       const answer = readInto(ready.readFd, new Uint8Array(1)); // "1", or the end where it failed
       close(ready.readFd);
       if (answer) return;
-      throw slirpFailure(readFileSync(options.logFile, "utf8"));
+      throw slirpFailure(readText(options.logFile));
     },
   };
 }

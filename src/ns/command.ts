@@ -1,9 +1,10 @@
 /** The last step: finding the program as execvp(3) does, and execve(2), with Docker's exit codes for what goes wrong. */
 
-import { statSync } from "node:fs";
 import { CommandError, hasCode, SyscallError } from "../errors.ts";
-import { S_IFDIR, S_IFMT } from "./constants.ts";
+import { O_PATH, S_IFDIR, S_IFMT } from "./constants.ts";
+import { close, open, statAt } from "./sys/file.ts";
 import { execve, resetSignals } from "./sys/process.ts";
+import { executeByTrampoline } from "./trampoline.ts";
 
 /** The path that `args[0]` means, by the container's own PATH. Throws CommandError 126 or 127. */
 export function findCommand(args: string[], env: string[]): string {
@@ -34,7 +35,9 @@ function requireFile(path: string, name: string): string {
 
 function probe(path: string): "program" | "directory" | "denied" | "unreachable" | "missing" {
   try {
-    const { mode } = statSync(path);
+    const fd = open(path, O_PATH); // follows links
+    const { mode } = statAt(fd, "");
+    close(fd);
     if ((mode & S_IFMT) === S_IFDIR) return "directory";
     return mode & 0o111 ? "program" : "denied";
   } catch (error) {
@@ -52,7 +55,14 @@ export function executeCommand(path: string, args: string[], env: string[]): nev
   }
 }
 
-function toCommandError(error: unknown, name: string): unknown {
+/** The same in a container. What fails goes over the channel: awaitProgram() of handshake.ts hears it. */
+export function executeInContainer(channel: number, path: string, args: string[], env: string[]): never {
+  resetSignals();
+  executeByTrampoline(channel, path, args, env);
+}
+
+/** A failed execve(2) in Docker's words, with its exit code; any other error as it is. */
+export function toCommandError(error: unknown, name: string): unknown {
   if (!(error instanceof SyscallError)) return error;
   if (error.code === "ENOENT")
     return new CommandError(`exec: "${name}": the interpreter it names does not exist`, 127, { cause: error });

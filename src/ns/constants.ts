@@ -3,7 +3,6 @@
 const arm64 = process.arch === "arm64";
 
 // <linux/sched.h>, namespaces(7)
-export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
@@ -21,6 +20,7 @@ export const MS_BIND = 0x1000;
 export const MS_REC = 0x4000;
 export const MS_PRIVATE = 0x40000;
 export const MS_SLAVE = 0x80000;
+export const MS_SHARED = 0x100000;
 export const MS_RELATIME = 0x200000;
 export const MS_STRICTATIME = 0x1000000;
 export const MNT_DETACH = 2;
@@ -48,12 +48,12 @@ export const O_CREAT = 0x40;
 export const O_EXCL = 0x80;
 export const O_NOCTTY = 0x100;
 export const O_TRUNC = 0x200;
+export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_DIRECTORY = arm64 ? 0x4000 : 0x10000;
 export const O_NOFOLLOW = arm64 ? 0x8000 : 0x20000;
 export const O_CLOEXEC = 0x80000;
 export const O_PATH = 0x200000;
-export const RENAME_NOREPLACE = 1;
 
 // <linux/openat2.h>, openat2(2)
 export const RESOLVE_NO_MAGICLINKS = 0x02;
@@ -79,9 +79,9 @@ export const S_IFIFO = 0o010000;
 export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_KEEPCAPS = 8;
+export const PR_SET_NAME = 15;
 export const PR_CAPBSET_READ = 23;
 export const PR_CAPBSET_DROP = 24;
-export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_CAP_AMBIENT = 47;
 export const PR_CAP_AMBIENT_RAISE = 2;
@@ -108,4 +108,10 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETPIPE_SZ = 1031;
+
+// <sys/mman.h>, madvise(2), memfd_create(2)
+export const MADV_DOFORK = 11;
+export const MFD_CLOEXEC = 1;
+export const MFD_EXEC = 0x10;

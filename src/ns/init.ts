@@ -3,14 +3,17 @@
  * becomes the user's program. Synchronous throughout: the engine's I/O threads would keep the old mount namespace.
  */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { formatError, hintOf, SyscallError } from "../errors.ts";
 import type { RuntimeSpec } from "../spec.ts";
 import { capabilityMask, capabilityNumber } from "./capabilities.ts";
-import { executeCommand, findCommand } from "./command.ts";
+import { executeInContainer, findCommand } from "./command.ts";
 import {
+  AT_FDCWD,
   CLONE_NEWCGROUP,
+  CLONE_NEWNET,
   MS_BIND,
+  MS_PRIVATE,
+  MS_REC,
   O_CREAT,
   O_NOFOLLOW,
   O_PATH,
@@ -23,13 +26,12 @@ import {
 } from "./constants.ts";
 import { runReaper } from "./reaper.ts";
 import { enterRootfs } from "./rootfs.ts";
-import { channelFd, receive, type StageFailure, send } from "./stage.ts";
+import { receive, type StageFailure, send } from "./stage.ts";
 import { poll } from "./sys/descriptor.ts";
-import { close, duplicate, fchown, open, openAt2, statAt } from "./sys/file.ts";
+import { close, duplicate, fchown, mkdirAt, open, openAt2, readDescriptor, statAt } from "./sys/file.ts";
 import { mount, setDomainname, setHostname, unlessErrno, unshare } from "./sys/namespace.ts";
 import {
   clearAmbient,
-  closeOnExecFrom,
   dropFromBoundingSet,
   exitNow,
   inBoundingSet,
@@ -49,8 +51,9 @@ import {
 } from "./sys/process.ts";
 import { openPty, setControllingTerminal, setInterfaceUp, setWindowSize, type WindowSize } from "./sys/terminal.ts";
 import { type ResolvedUser, resolveUser } from "./user.ts";
+import { becomeRoot } from "./userns.ts";
 
-/** Monitor → init, first. */
+/** Monitor → init, first: the root file system is mounted, and this is what will run. */
 export interface InitRequest {
   spec: RuntimeSpec;
   /** The user as given, for the container's own passwd file. */
@@ -62,34 +65,45 @@ export interface InitRequest {
 
 /** Init → monitor. After "ready" it waits for one more message; then it becomes the program, and the channel closes. */
 export type InitReport =
+  | { kind: "namespaces" } // its user and its network namespace are attached
   | { kind: "terminal" } // the master is attached: SCM_RIGHTS
   | { kind: "ready" }
   | { kind: "failed"; failure: StageFailure };
 
-/** Runs the stage. Descriptors 0, 1 and 2 are the container's standard streams, 3 the channel. */
-export function runInit(): never {
-  setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
+/** Runs the stage. Descriptors 0, 1 and 2 are the container's standard streams. */
+export function runInit(channel: number): never {
   setUmask(0o022); // the caller's own is not to close what init makes: mount points, the working directory
   let step = "";
   const at = (name: string) => {
     step = name;
   };
   try {
-    const request = receive<InitRequest>(channelFd)?.message;
-    if (!request) exitNow(1);
-    initialise(request, at);
+    const request = receive<InitRequest>(channel)?.message;
+    if (!request) exitNow(1); // the command found nothing to run
+    initialise(channel, request, at);
   } catch (error) {
     const { exitCode } = error as { exitCode?: number };
     const failure: StageFailure = { step, message: formatError(error), hint: hintOf(error), exitCode };
-    send(channelFd, { kind: "failed", failure } satisfies InitReport);
+    send(channel, { kind: "failed", failure } satisfies InitReport);
     exitNow(exitCode ?? 1);
   }
 }
 
 /** The order is the design: each step needs what stands above it, or must come before what stands below. */
-function initialise(request: InitRequest, at: (step: string) => void): never {
+function initialise(channel: number, request: InitRequest, at: (step: string) => void): never {
   const { spec } = request;
   const newNetwork = spec.linux.namespaces.some(({ type, path }) => type === "network" && !path);
+
+  at("become root of the container's user namespace");
+  becomeRoot();
+
+  at("make the network namespace");
+  if (newNetwork) unshare(CLONE_NEWNET, "new network namespace");
+  sendNamespaces(channel);
+  setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
+
+  at("leave the monitor's mounts");
+  mount("none", "/", "", MS_REC | MS_PRIVATE); // the root file system has come by propagation
 
   at("leave the host's session");
   setSid();
@@ -115,7 +129,7 @@ function initialise(request: InitRequest, at: (step: string) => void): never {
 
   if (spec.process.terminal) {
     at("open the terminal");
-    openTerminal(user, request.windowSize);
+    openTerminal(channel, user, request.windowSize);
   } else {
     at("hand over the standard streams");
     for (const fd of [0, 1, 2]) giveStream(fd, user); // or `-u 1000` can't open /dev/stdout
@@ -124,8 +138,8 @@ function initialise(request: InitRequest, at: (step: string) => void): never {
   at(`working directory ${spec.process.cwd}`);
   enterWorkingDirectory(spec.process.cwd);
 
-  send(channelFd, { kind: "ready" } satisfies InitReport);
-  if (!receive(channelFd)) exitNow(1); // the monitor is gone
+  send(channel, { kind: "ready" } satisfies InitReport);
+  if (!receive(channel)) exitNow(1); // the monitor is gone
 
   at("set resource limits");
   for (const { type, soft, hard } of spec.process.rlimits) setRlimit(rlimitNumber(type), soft, hard);
@@ -141,14 +155,20 @@ function initialise(request: InitRequest, at: (step: string) => void): never {
   dropCapabilities(spec, user);
   if (spec.process.noNewPrivileges) setNoNewPrivs();
 
-  setParentDeathSignal(9); // after setuid, which clears it, and after the start stage ended: now the parent is the monitor
-  if (isClosed(channelFd)) exitNow(1); // it was killed before that
-  closeOnExecFrom(3);
+  setParentDeathSignal(9); // after setuid, which clears it
+  if (isClosed(channel)) exitNow(1); // the monitor was killed before that
 
   at("exec");
   const command = findCommand(spec.process.args, env);
-  if (request.reaper) runReaper(command, spec.process.args, env);
-  executeCommand(command, spec.process.args, env);
+  const execute = () => executeInContainer(channel, command, spec.process.args, env);
+  return request.reaper ? runReaper(channel, execute) : execute();
+}
+
+/** For slirp4netns, which joins them; and while this process may still be looked at. */
+function sendNamespaces(channel: number): void {
+  const namespaces = ["user", "net"].map((name) => open(`/proc/self/ns/${name}`, O_RDONLY));
+  send(channel, { kind: "namespaces" } satisfies InitReport, namespaces);
+  for (const fd of namespaces) close(fd);
 }
 
 /** A file of the container, by a path that stays in its root (it may be a symlink); empty where there is none. */
@@ -159,7 +179,7 @@ function readInRoot(path: string): string {
     unlessErrno(["ENOENT", "ENOTDIR", "EACCES"], () => {
       const fd = openAt2(root, path, O_RDONLY, RESOLVE_IN_ROOT);
       try {
-        text = readFileSync(fd, "utf8");
+        text = readDescriptor(fd).toString();
       } finally {
         close(fd);
       }
@@ -176,7 +196,7 @@ function withHome(env: string[], user: ResolvedUser): string[] {
 }
 
 /** A pseudo-terminal of the container's own devpts: its master goes to the monitor, its slave becomes 0, 1 and 2. */
-function openTerminal(user: ResolvedUser, size: WindowSize | undefined): void {
+function openTerminal(channel: number, user: ResolvedUser, size: WindowSize | undefined): void {
   const { masterFd, number } = openPty("/dev/pts/ptmx");
   const path = `/dev/pts/${number}`;
   const slave = open(path, O_RDWR | O_NOFOLLOW);
@@ -186,7 +206,7 @@ function openTerminal(user: ResolvedUser, size: WindowSize | undefined): void {
   mount(path, "/dev/console", "", MS_BIND);
   setControllingTerminal(slave);
   for (const fd of [0, 1, 2]) duplicate(slave, fd);
-  send(channelFd, { kind: "terminal" } satisfies InitReport, [masterFd]);
+  send(channel, { kind: "terminal" } satisfies InitReport, [masterFd]);
   close(masterFd);
   if (slave > 2) close(slave);
 }
@@ -203,9 +223,17 @@ function isClosed(fd: number): boolean {
 
 /** Made where it is missing, as Docker does; and it must lie inside: getcwd would show `(unreachable)` (CVE-2024-21626). */
 function enterWorkingDirectory(path: string): void {
-  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o755 });
+  makeDirectories(path);
   process.chdir(path);
   if (!process.cwd().startsWith("/")) throw new Error("it lies outside of the container");
+}
+
+function makeDirectories(path: string): void {
+  const parts = path.split("/");
+  for (let depth = 2; depth <= parts.length; depth++) {
+    const sofar = parts.slice(0, depth).join("/");
+    unlessErrno(["EEXIST", "EROFS"], () => mkdirAt(AT_FDCWD, sofar, 0o755));
+  }
 }
 
 function dropBoundingSet(spec: RuntimeSpec): void {

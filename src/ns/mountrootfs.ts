@@ -1,15 +1,16 @@
 /** Carries a RootfsMount out, in the monitor's own mount namespace; and takes it off again. */
 
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { config } from "../config.ts";
 import { formatError, hasCode, PodError } from "../errors.ts";
-import { CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, O_RDONLY, POLLIN } from "./constants.ts";
-import { channelFd, receive, send, spawnStage } from "./stage.ts";
-import { poll, socketPair } from "./sys/descriptor.ts";
-import { close, open, statAt } from "./sys/file.ts";
-import { mount, umount, unlessErrno, unshare } from "./sys/namespace.ts";
-import { exitNow, pidfdOpen, pidfdSendSignal, waitPid } from "./sys/process.ts";
+import { MNT_DETACH, O_RDONLY, POLLIN } from "./constants.ts";
+import { unshareMounts } from "./prestart.ts";
+import { pipe, poll, writeAll } from "./sys/descriptor.ts";
+import { close, open, readDescriptor, statAt } from "./sys/file.ts";
+import { fork, spawn } from "./sys/fork.ts";
+import { mkdirSync, writeFileSync } from "./sys/fs.ts";
+import { mount, umount, unlessErrno } from "./sys/namespace.ts";
+import { pidfdOpen, pidfdSendSignal, waitPid } from "./sys/process.ts";
 import { enterUserNamespace } from "./userns.ts";
 
 export interface MountedRootfs {
@@ -18,12 +19,6 @@ export interface MountedRootfs {
   helperPidfd?: number;
   /** Takes the mount off and ends the helper. */
   unmount(): void;
-}
-
-/** A mount namespace copied from the host's: later mounts of the host still arrive, none of ours gets out. */
-export function unshareMounts(): void {
-  unshare(CLONE_NEWNS, "new mount namespace");
-  mount("none", "/", "", MS_REC | MS_SLAVE);
 }
 
 /** Paths in `options` are relative to the store's root. */
@@ -57,9 +52,12 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
       hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay",
     });
   }
-  // The guard dies with this process, and fuse-overlayfs with it: PR_SET_PDEATHSIG outlives its execve(2).
-  const command = [program, "-f", "-o", `${options},allow_other`, target];
-  const pid = spawnStage("__guard", null, { args: [String(process.pid), ...command], cwd: config.dataDir });
+  const pid = spawn(program, ["-f", "-o", `${options},allow_other`, target], {
+    env: [],
+    fds: [null, null, null],
+    cwd: config.dataDir,
+    diesWithParent: true,
+  });
   const pidfd = pidfdOpen(pid);
   const unmount = () => {
     unlessErrno(["EINVAL"], () => umount(target, MNT_DETACH)); // it ends by itself when the last user is gone
@@ -112,29 +110,29 @@ function mountIdOf(path: string): bigint {
   }
 }
 
-/** Mounts an overlay below the empty folder `dir`, in a stage, since a mount namespace can't be left. Returns why it failed. */
+/** Mounts an overlay below the empty folder `dir`, in another process, since a mount namespace can't be left. Returns why it failed. */
 export function probeOverlay(dir: string): string | undefined {
-  const [channel, remote] = socketPair("packets");
-  spawnStage("__probe", remote, { args: [dir] });
-  close(remote);
-  const answer = receive<{ error?: string }>(channel);
-  close(channel);
-  return answer ? answer.message.error : "the probe was ended";
+  const { readFd, writeFd } = pipe();
+  const child = fork(() => {
+    try {
+      tryOverlay(dir);
+    } catch (error) {
+      writeAll(writeFd, Buffer.from(formatError(error)));
+    }
+    return 0;
+  });
+  close(writeFd);
+  const error = readDescriptor(readFd).toString();
+  close(readFd);
+  const { signal } = waitPid(child, true)!;
+  return error || (signal ? "the probe was ended" : undefined);
 }
 
-/** The probe stage, for which descriptor 3 takes the answer. */
-export function runProbe(dir: string): never {
-  let error: string | undefined;
-  try {
-    enterUserNamespace();
-    unshareMounts();
-    const [lower, upper, work, target] = ["lower", "upper", "work", "rootfs"].map((name) => join(dir, name));
-    for (const path of [lower, upper, work, target]) mkdirSync(path!);
-    mount("overlay", target!, "overlay", 0, `lowerdir=${lower},upperdir=${upper},workdir=${work},userxattr`);
-    writeFileSync(join(target!, "file"), "");
-  } catch (cause) {
-    error = formatError(cause);
-  }
-  send(channelFd, { error });
-  exitNow(0);
+function tryOverlay(dir: string): void {
+  enterUserNamespace();
+  unshareMounts();
+  const [lower, upper, work, target] = ["lower", "upper", "work", "rootfs"].map((name) => join(dir, name));
+  for (const path of [lower, upper, work, target]) mkdirSync(path!);
+  mount("overlay", target!, "overlay", 0, `lowerdir=${lower},upperdir=${upper},workdir=${work},userxattr`);
+  writeFileSync(join(target!, "file"), "");
 }

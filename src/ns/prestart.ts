@@ -1,53 +1,89 @@
 /**
- * The monitor's first acts, before the rest of it is loaded: the start stage's program start and the new user
- * namespace's maps are on the way to every container, and other processes work on both.
+ * The monitor's first acts, before the rest of it is loaded: the user's namespace, the container's namespaces, and the
+ * container's first process, which waits in them. All of that comes before it is known what will run.
  */
 
-import { spawnStage } from "./stage.ts";
+import {
+  CLONE_NEWIPC,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  MS_REC,
+  MS_SHARED,
+  MS_SLAVE,
+} from "./constants.ts";
+import type * as init from "./init.ts";
+import { load } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
-import { close } from "./sys/file.ts";
-import { pidfdOpen, setChildSubreaper, setSid, setSignalMask } from "./sys/process.ts";
-import { beginUserNamespace } from "./userns.ts";
+import { close, writeText } from "./sys/file.ts";
+import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { mount, unshare } from "./sys/namespace.ts";
+import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
-/** The start stage with the container's pipes: its program start overlaps with all that the command still does. */
-export interface PreparedStart {
+/** The container's first process, and this side's ends of its pipes. */
+export interface WaitingInit {
   pid: number;
-  pidfd: number;
   channel: number;
   stdin: number;
   stdout: number;
   stderr: number;
 }
 
-/** What is under way when the rest of the monitor is loaded. */
-export interface Prepared {
-  start: PreparedStart;
-  /** Waits until this process is root of the user's namespace. Throws what went wrong. */
-  enter(): void;
-}
+/** Or why there is none: that is told to whom it may concern, later. */
+export type Prepared = { init: WaitingInit; failure?: undefined } | { init?: undefined; failure: unknown };
 
-export function prepare(): Prepared {
-  const start = prepareStart(); // outside: it joins the namespace itself, as setns(2) wants
+/**
+ * `enter`: the second half of entering the user's namespace, where that is begun. `meanwhile` runs while other programs map ids.
+ */
+export function prepareContainer(enter: (() => void) | undefined, meanwhile: () => void): Prepared {
+  let finish = () => {};
+  let failure: unknown;
   try {
-    return { start, enter: beginUserNamespace() };
-  } catch (failure) {
-    return {
-      start,
-      enter() {
-        throw failure;
-      },
-    };
+    finish = enter ?? beginUserNamespace();
+  } catch (error) {
+    failure = error;
+  }
+  meanwhile();
+  if (failure) return { failure };
+  try {
+    unshareMounts();
+    const { runInit } = load<typeof init>("ns/init");
+    finish();
+    registerHolder();
+    return { init: startInit(runInit) };
+  } catch (error) {
+    return { failure: error };
   }
 }
 
-function prepareStart(): PreparedStart {
-  setSid();
-  setSignalMask("set", []); // the command holds signals for its program; stages and helpers are to hear them
-  setChildSubreaper(); // init becomes the monitor's child when the start stage ends
+/** A mount namespace copied from the host's: later mounts of the host still arrive, none of ours gets out, and ours reach the container's. */
+export function unshareMounts(): void {
+  unshare(CLONE_NEWNS, "new mount namespace");
+  mount("none", "/", "", MS_REC | MS_SLAVE);
+  mount("none", "/", "", MS_REC | MS_SHARED);
+}
+
+/** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
+function startInit(runInit: typeof init.runInit): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
-  const pid = spawnStage("__start", remote, { stdio: [stdin.readFd, stdout.writeFd, stderr.writeFd] });
-  for (const fd of [remote, stdin.readFd, stdout.writeFd, stderr.writeFd]) close(fd);
-  return { pid, pidfd: pidfdOpen(pid), channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
+  const theirs = [stdin.readFd, stdout.writeFd, stderr.writeFd];
+  const namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+  const pid = fork(() => {
+    takeDescriptors(theirs);
+    closeInherited([remote]);
+    setTitle("pod init");
+    runInit(remote);
+    return 0;
+  }, namespaces);
+  for (const fd of [...theirs, remote]) close(fd);
+  for (const kind of ["gid", "uid"] as const) {
+    // One to one: the container's root has the same files, and no power outside. A line for each of the parent's
+    // ranges, since the kernel wants a range to lie within one of them.
+    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
+    writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
+  }
+  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
 }

@@ -4,11 +4,12 @@
  */
 
 import { config } from "../config.ts";
-import { hasCode, PodError, SyscallError } from "../errors.ts";
+import { hasCode, PodError } from "../errors.ts";
 import type { IdMapping } from "../spec.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR } from "./constants.ts";
-import { type IdMaps, readIdMaps, rootRange, toMapArguments } from "./idmap.ts";
-import { pipe, readInto, writeAll } from "./sys/descriptor.ts";
+import { rootRange } from "./idmap.ts";
+import { awaitMaps, idMaps, mapIdsOf, startMappers, userNamespaceHint, writeSingleIdMaps } from "./mappers.ts";
+import { pipe } from "./sys/descriptor.ts";
 import {
   chownAt,
   close,
@@ -21,8 +22,9 @@ import {
   unlinkAt,
   writeText,
 } from "./sys/file.ts";
+import { fork } from "./sys/fork.ts";
 import { setns, unlessErrno, unshare } from "./sys/namespace.ts";
-import { bootId, execve, setDumpable, setGid, setGroups, setUid, startTimeOf, waitPid } from "./sys/process.ts";
+import { bootId, execve, processId, setDumpable, setGid, setGroups, setUid, startTimeOf } from "./sys/process.ts";
 
 // Nothing here loads node:fs: its heap alone makes the engine start threads, and then the namespace can't be entered.
 
@@ -55,15 +57,8 @@ export function takeSingleIdNote(): string | undefined {
     close(open(`${config.dataDir}/single-id-noted`, O_CREAT | O_EXCL | O_RDWR, 0o600)),
   );
   if (!isFirst) return undefined;
-  const { singleIdReason } = readIdMaps(config.uid, config.gid, {
-    isHostRoot: config.isHostRoot,
-    hasNewidmap: hasNewidmap(),
-  });
+  const { singleIdReason } = idMaps();
   return `only your own id can be mapped: ${singleIdReason ?? "this user namespace has no more"}; files of other owners become yours`;
-}
-
-function hasNewidmap(): boolean {
-  return Bun.which("newuidmap") !== null && Bun.which("newgidmap") !== null;
 }
 
 /** Root that is not the host's has a user namespace already, made by whoever started it, with what ids it has. */
@@ -74,11 +69,11 @@ let inside = config.uid === 0 && !config.isHostRoot;
  * function that comes back is the second half; the engine may start threads between the two.
  */
 export function beginUserNamespace(): () => void {
-  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
+  makeDirectories();
   if (inside) return () => {};
   inside = joinLiveHolder();
   if (inside) return () => {};
-  const lockFd = open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
+  const lockFd = openLock();
   lock(lockFd, "exclusive"); // from looking to registering: sixteen first commands share one namespace
   let finish: (() => void) | undefined;
   try {
@@ -87,20 +82,56 @@ export function beginUserNamespace(): () => void {
   } finally {
     if (!finish) close(lockFd);
   }
-  return () => {
-    if (!finish) return;
-    try {
-      finish();
-      registerHolder();
-      inside = true;
-    } finally {
-      close(lockFd);
-    }
+  return () => finish && finishUserNamespace(finish, lockFd);
+}
+
+function openLock(): number {
+  return open(`${config.dataDir}/locks/userns`, O_RDWR | O_CREAT, 0o600);
+}
+
+function finishUserNamespace(finish: () => void, lockFd: number): void {
+  try {
+    finish();
+    registerHolder();
+    inside = true;
+  } finally {
+    close(lockFd);
+  }
+}
+
+/**
+ * Runs `child` in a copy of this process, as fork() does. Where there is no namespace to join, and no other command is
+ * just making one, the copy is born in a new one, which takes no more processes: its `finish` is then the second half.
+ * Else it has to call beginUserNamespace() itself.
+ */
+export function forkInUserNamespace(child: (finish: (() => void) | undefined) => number): number {
+  makeDirectories();
+  const lockFd = openLock();
+  if (inside || liveHolder() !== undefined || !lock(lockFd, "exclusive", false) || liveHolder() !== undefined) {
+    close(lockFd);
+    return fork(() => child(undefined));
+  }
+  const answer = pipe();
+  const finish = () => {
+    close(answer.writeFd);
+    finishUserNamespace(() => {
+      awaitMaps(answer.readFd);
+      becomeRoot();
+    }, lockFd);
   };
+  try {
+    const pid = fork(() => child(finish), CLONE_NEWUSER);
+    mapIdsOf(pid, answer.writeFd);
+    return pid;
+  } catch (error) {
+    throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
+  } finally {
+    for (const fd of [answer.readFd, answer.writeFd, lockFd]) close(fd); // the copy still has them
+  }
 }
 
 /** Joins the user namespace of process `pid` and becomes its root. */
-export function joinUserNamespace(pid: number): void {
+function joinUserNamespace(pid: number): void {
   if (sameUserNamespace(pid)) return; // setns(2) into one's own is EINVAL
   const fd = open(`/proc/${pid}/ns/user`, O_RDONLY);
   try {
@@ -111,13 +142,17 @@ export function joinUserNamespace(pid: number): void {
   becomeRoot();
 }
 
+let isRegistered = false;
+
 /** Lets later commands join this process's user namespace. The file is swept when the process is gone. */
 export function registerHolder(): void {
-  const identity = { pid: process.pid, startTime: startTimeOf(process.pid), bootId: bootId() };
-  writeText(holderFile(process.pid), JSON.stringify(identity));
+  if (isRegistered) return;
+  isRegistered = true;
+  const pid = processId();
+  writeText(holderFile(pid), JSON.stringify({ pid, startTime: startTimeOf(pid), bootId: bootId() }));
 }
 export function unregisterHolder(): void {
-  unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(process.pid)));
+  unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(processId())));
 }
 function holderFile(pid: number | string): string {
   return `${holdersDir}/${pid}`;
@@ -133,22 +168,30 @@ export function mappedIds(kind: "uid" | "gid"): IdMapping[] {
 }
 
 function joinLiveHolder(): boolean {
-  for (const name of holderNames()) {
+  for (let holder = liveHolder(); holder !== undefined; holder = liveHolder()) {
     try {
-      const holder = JSON.parse(readText(holderFile(name))) as { pid: number; startTime: number; bootId: string };
-      if (holder.bootId !== bootId() || startTimeOf(holder.pid) !== holder.startTime) {
-        unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(name)));
-        continue;
-      }
-      joinUserNamespace(holder.pid);
+      joinUserNamespace(holder);
       return true;
     } catch (error) {
       if (hasCode(error, "EINVAL")) throw new ThreadsError(error);
-      if (!(error instanceof SyntaxError) && !hasCode(error, "ENOENT", "ESRCH", "EACCES")) throw error;
-      // it ended meanwhile, or its file is being written: the next one, or a new namespace
+      if (!hasCode(error, "ENOENT", "ESRCH", "EACCES")) throw error; // it ended meanwhile: the next one
     }
   }
   return false;
+}
+
+/** The pid of a process that holds the user's namespace. */
+function liveHolder(): number | undefined {
+  for (const name of holderNames()) {
+    try {
+      const holder = JSON.parse(readText(holderFile(name))) as { pid: number; startTime: number; bootId: string };
+      if (holder.bootId === bootId() && startTimeOf(holder.pid) === holder.startTime) return holder.pid;
+      unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(name)));
+    } catch (error) {
+      if (!(error instanceof SyntaxError) && !hasCode(error, "ENOENT")) throw error; // it is gone, or being written
+    }
+  }
+  return undefined;
 }
 
 function sameUserNamespace(pid: number): boolean {
@@ -170,6 +213,10 @@ function holderNames(): string[] {
   } finally {
     close(fd);
   }
+}
+
+function makeDirectories(): void {
+  for (const dir of [config.dataDir, `${config.dataDir}/locks`, holdersDir]) makeDirectory(dir);
 }
 
 /** Made 0700 with its parents. As real root it belongs to the namespace's root, which is not the host's. */
@@ -194,83 +241,21 @@ function makeDirectory(dir: string): void {
 
 /** The function that comes back waits for the maps. */
 function createUserNamespace(): () => void {
-  const { uid, gid, isHostRoot } = config;
-  const maps = readIdMaps(uid, gid, { isHostRoot, hasNewidmap: hasNewidmap() });
-  const helper = maps.singleIdReason === undefined ? startMapHelper(maps) : undefined;
+  const mappers = startMappers();
   try {
     unshare(CLONE_NEWUSER, "new user namespace");
   } catch (error) {
-    helper?.abandon();
+    mappers.map(undefined);
     if (hasCode(error, "EINVAL")) throw new ThreadsError(error);
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   }
-  helper?.start();
+  const maps = idMaps();
+  mappers.map(maps.singleIdReason === undefined ? maps : undefined);
   return () => {
-    if (helper) helper.wait();
+    if (maps.singleIdReason === undefined) mappers.wait();
     else writeSingleIdMaps(maps);
     becomeRoot();
   };
-}
-
-/**
- * A child that stays outside and writes this process's maps, by newuidmap(1), or as real root directly. It is started
- * before unshare(2), since setuid programs get no privilege inside.
- */
-function startMapHelper(maps: IdMaps): { start(): void; wait(): undefined; abandon(): void } {
-  const [go, answer] = [pipe(), pipe()];
-  const argv = [String(process.pid), ...toMapArguments(maps.uid), "--", ...toMapArguments(maps.gid)];
-  const child = Bun.spawn(["/bin/sh", "-c", config.isHostRoot ? rootMapScript : userMapScript, "sh", ...argv], {
-    stdio: [go.readFd, answer.writeFd, answer.writeFd],
-    env: { PATH: `${config.path}:/usr/bin:/usr/sbin:/bin:/sbin` },
-  });
-  child.unref();
-  close(go.readFd);
-  close(answer.writeFd);
-  return {
-    abandon() {
-      close(go.writeFd); // it ends without having done anything
-      close(answer.readFd);
-    },
-    start() {
-      writeAll(go.writeFd, Buffer.from("\n"));
-      close(go.writeFd);
-    },
-    wait() {
-      const text = readToEnd(answer.readFd).trim();
-      close(answer.readFd);
-      waitPid(child.pid, true);
-      if (text === "done") return;
-      throw new PodError(`map the ids of the user namespace: ${text || "the helper was ended"}`, {
-        hint: /not permitted/.test(text) ? restrictionHint() : "see /etc/subuid and /etc/subgid, subuid(5)",
-      });
-    },
-  };
-}
-
-// The uid maps stand before `--`, the gid maps after it. newgidmap runs beside newuidmap: each is a program start.
-const splitArguments = `read -r _ || exit
-pid=$1; shift; uids=; while [ "$1" != -- ]; do uids="$uids $1"; shift; done; shift`;
-const userMapScript = `${splitArguments}
-newgidmap "$pid" "$@" & newuidmap "$pid" $uids && wait $! && echo done`;
-const rootMapScript = `${splitArguments}
-echo "$*" > /proc/$pid/gid_map && echo "$uids" > /proc/$pid/uid_map && echo done`;
-
-function readToEnd(fd: number): string {
-  const chunks: Buffer[] = [];
-  const buffer = Buffer.alloc(4096);
-  for (let length = readInto(fd, buffer); length; length = readInto(fd, buffer))
-    chunks.push(Buffer.from(buffer.subarray(0, length)));
-  return Buffer.concat(chunks).toString();
-}
-
-function writeSingleIdMaps(maps: IdMaps): void {
-  try {
-    writeText("/proc/self/setgroups", "deny"); // or an unprivileged gid_map is EPERM: user_namespaces(7)
-    writeText("/proc/self/gid_map", toMapArguments(maps.gid).join(" "));
-    writeText("/proc/self/uid_map", toMapArguments(maps.uid).join(" "));
-  } catch (error) {
-    throw new PodError("map your id in the user namespace", { cause: error, hint: restrictionHint() });
-  }
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */
@@ -289,31 +274,4 @@ export function becomeRoot(): void {
 function restartSingleThreaded(): never {
   if (config.singleThreadRetry) throw new PodError("enter a user namespace: this process has threads");
   execve("/proc/self/exe", config.argv, config.singleThreadEnvironment());
-}
-
-function userNamespaceHint(error: unknown): string | undefined {
-  if (!(error instanceof SyscallError)) return undefined;
-  if (error.code === "ENOSPC") return "the limit of user namespaces is reached; see sysctl user.max_user_namespaces";
-  return restrictionHint();
-}
-
-/** Says which rule of the host forbids user namespaces, and the one command that mends it. */
-function restrictionHint(): string {
-  const sysctl = (name: string) => {
-    try {
-      return readText(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
-    } catch {
-      return undefined;
-    }
-  };
-  if (sysctl("kernel.apparmor_restrict_unprivileged_userns") === "1") {
-    return `AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns=1); allow them to pod alone: echo 'abi <abi/4.0>, include <tunables/global> profile pod ${process.execPath} flags=(unconfined) { userns, }' | sudo tee /etc/apparmor.d/pod && sudo apparmor_parser -r /etc/apparmor.d/pod`;
-  }
-  if (sysctl("kernel.unprivileged_userns_clone") === "0") {
-    return "unprivileged user namespaces are off; run: sudo sysctl -w kernel.unprivileged_userns_clone=1";
-  }
-  if (sysctl("user.max_user_namespaces") === "0") {
-    return "user namespaces are off; run: sudo sysctl -w user.max_user_namespaces=15000";
-  }
-  return "unprivileged user namespaces are restricted here; see user_namespaces(7)";
 }

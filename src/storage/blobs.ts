@@ -1,10 +1,10 @@
 /** Blobs by their digest, as an OCI image layout keeps them (image-spec image-layout.md), and downloads under way. */
 
-import { existsSync, fsync as fsyncAside, mkdirSync, readFileSync, readSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
 import { O_CREAT, O_NOFOLLOW, O_RDWR } from "../ns/constants.ts";
 import { close, ftruncate, lock, open, statAt } from "../ns/sys/file.ts";
+import { existsSync, mkdirSync, readFileSync, readSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import type { Descriptor } from "../spec.ts";
 import { isStill, parseJson, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
@@ -141,8 +141,9 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       const found = `${algorithm}:${hasher.digest("hex")}`;
       if (offset !== descriptor.size) drop(`it has ${offset} bytes, not the ${descriptor.size} it should have`);
       if (found !== descriptor.digest) drop(`its bytes have the digest ${found}`, undefined, "try again");
+      const { fsync } = await import("node:fs");
       await new Promise<void>((resolve, reject) => {
-        fsyncAside(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
+        fsync(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
       });
       adoptBlob(path, descriptor.digest);
       partial.close();

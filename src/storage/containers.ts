@@ -1,5 +1,7 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
+import { join } from "node:path";
+import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
 import {
   chmodSync,
   existsSync,
@@ -10,10 +12,8 @@ import {
   rmSync,
   symlinkSync,
   writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
-import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
-import { bootId, startTimeOf } from "../ns/sys/process.ts";
+} from "../ns/sys/fs.ts";
+import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
@@ -160,7 +160,7 @@ function readName(name: string): string | undefined {
 /** Replaces the state. Not synced: after a power cut nothing of it is true anyway. */
 export function putState(id: string, state: ContainerState): void {
   const file = join(containerDir(id), "state.json");
-  const temporary = `${file}.${process.pid}`;
+  const temporary = `${file}.${processId()}`;
   writeFileSync(temporary, JSON.stringify(state));
   renameSync(temporary, file);
 }

@@ -1,10 +1,10 @@
 /** A file of a lower layer, copied whole into the layer above. */
 
-import { readSync } from "node:fs";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, S_IFLNK, S_IFMT, S_IFREG } from "../ns/constants.ts";
 import { mknodAtBytes, openAtBytes, readlinkAtBytes, setTimesOf, symlinkAtBytes } from "../ns/sys/bytes.ts";
 import { writeAll } from "../ns/sys/descriptor.ts";
 import { close, makeDevice } from "../ns/sys/file.ts";
+import { readSync } from "../ns/sys/fs.ts";
 import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./attributes.ts";
 import type { LowerFile } from "./lower.ts";
 

@@ -1,5 +1,9 @@
 /** Files of the store: whole or not at all, locks, temporary folders. */
 
+import { basename, dirname, join } from "node:path";
+import { hasCode, PodError } from "../errors.ts";
+import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR } from "../ns/constants.ts";
+import { close, lock, open, statAt, syncFs } from "../ns/sys/file.ts";
 import {
   closeSync,
   fsyncSync,
@@ -11,11 +15,7 @@ import {
   rmSync,
   writeFileSync,
   writeSync,
-} from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { hasCode, PodError } from "../errors.ts";
-import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR } from "../ns/constants.ts";
-import { close, lock, open, statAt, syncFs } from "../ns/sys/file.ts";
+} from "../ns/sys/fs.ts";
 import { removeTree } from "./remove.ts";
 import { paths } from "./store.ts";
 import { isOfLiveProcess, processTag } from "./tags.ts";

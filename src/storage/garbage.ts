@@ -1,9 +1,9 @@
 /** Collection: blobs, layers, downloads and temporary folders that nothing names any more. */
 
-import { lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
+import { lstatSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import type { ImageConfig, Manifest } from "../spec.ts";
 import { blobPath, deleteBlob, hasBlob, readJsonBlob } from "./blobs.ts";
 import { makeTemporaryDir, readJson, removeTree, sweepTemporary, withLock } from "./files.ts";

@@ -1,7 +1,8 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
-import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
-import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts";
+import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
 import { readJson, withLock, writeJson } from "./files.ts";
@@ -56,7 +57,7 @@ export function findImage(text: string): Image | undefined {
   const images = listImages();
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
   if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
-  return findByPrefix(images, text);
+  return findByPrefix(images, text) ?? findByMeaning(text);
 }
 
 /**
@@ -187,6 +188,17 @@ function findByReference(text: string): Image | undefined {
         [first!, ...others].some((entry) => isOfRepository.test(nameOf(entry) ?? "")),
     );
   return found && toImage(found);
+}
+
+/** A short name can mean more than Docker's usual: short-names.ts. */
+function findByMeaning(text: string): Image | undefined {
+  try {
+    const names = meaningsOf(text).map(familiarName);
+    return names.map((name) => findByReference(name)).find((image) => image !== undefined);
+  } catch (error) {
+    if (error instanceof UsageError) return undefined; // no reference at all
+    throw error;
+  }
 }
 
 function findByPrefix(images: Image[], text: string): Image | undefined {

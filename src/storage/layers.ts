@@ -1,9 +1,18 @@
 /** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
 
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
 import { writeAll } from "../ns/sys/descriptor.ts";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "../ns/sys/fs.ts";
 import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";

@@ -3,11 +3,11 @@
  * The lock goes with the process, so a lease can't outlive it.
  */
 
-import { appendFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
+import { appendFileSync, readdirSync, readFileSync, rmSync } from "../ns/sys/fs.ts";
 import { withLock } from "./files.ts";
 import { paths } from "./store.ts";
 import { processTag } from "./tags.ts";

@@ -4,8 +4,8 @@
  * one read(2) brought, so a line may span several; the reader puts lines together per stream.
  */
 
-import { closeSync, existsSync, fstatSync, openSync, readSync, watch, writeSync } from "node:fs";
 import { join } from "node:path";
+import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from "../ns/sys/fs.ts";
 import { paths } from "./store.ts";
 
 export type LogStream = "stdout" | "stderr";
@@ -135,6 +135,7 @@ function tailStart(data: number, lines: number): number {
 
 /** What was logged so far and all that follows, until `isRunning` says no. Woken by inotify, no polling. */
 export async function* followLog(id: string, range: LogRange, isRunning: () => boolean): AsyncGenerator<LogChunk> {
+  const { watch } = await import("node:fs");
   const position = { index: 0, data: 0 };
   let wake = () => {};
   const stateFile = join(paths.containers, id); // the state is renamed into this folder at the end

@@ -1,6 +1,5 @@
 /** Deletion within the store: by descriptor, through no symlink, across no mount. */
 
-import { chmodSync, readFileSync } from "node:fs";
 import { basename, dirname, relative } from "node:path";
 import { hasCode, PodError } from "../errors.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_IFDIR, S_IFMT } from "../ns/constants.ts";
@@ -14,6 +13,7 @@ import {
   toText,
 } from "../ns/sys/bytes.ts";
 import { close, open, statAt } from "../ns/sys/file.ts";
+import { chmodSync, readFileSync } from "../ns/sys/fs.ts";
 import { markerName, paths } from "./store.ts";
 
 /** Deeper folders are moved up to the top of the tree, so that no tree needs a descriptor per level. */

@@ -1,9 +1,18 @@
 /** The store's folder: where everything lies, and how it comes to be. */
 
-import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { config } from "../config.ts";
-import { hasCode, PodError } from "../errors.ts";
+import { hasCode, PodError, SyscallError } from "../errors.ts";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  unlinkSync,
+  writeFileSync,
+} from "../ns/sys/fs.ts";
 import { processTag } from "./tags.ts";
 
 const root = config.dataDir;
@@ -21,6 +30,8 @@ export const paths = {
   layers: join(root, "layers"),
   /** Short names of layers: as many as an image may have fit into mount(2)'s one page. */
   links: join(root, "l"),
+  /** `<sha256 of the name>.json`: manifest lists. */
+  lists: join(root, "lists"),
   containers: join(root, "containers"),
   /** `<container name>`: holds its id. */
   names: join(root, "names"),
@@ -55,7 +66,7 @@ export function openStore(): void {
     writeOnce(join(root, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
     writeOnce(paths.index, '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
   } catch (error) {
-    if (error instanceof PodError) throw error;
+    if (error instanceof PodError && !(error instanceof SyscallError)) throw error;
     const hint = hasCode(error, "EACCES", "EPERM", "EROFS", "ENOENT")
       ? "set XDG_DATA_HOME to a folder that you can write to"
       : undefined;

@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeLayout } from "../layout.ts";
+import { startRegistry } from "../registry.ts";
 import { file, folder, hardLink, symlink, tar } from "../storage/archive.ts";
 import { shell } from "./crafted.ts";
 import { onBothDrivers, quietRun } from "./harness.ts";
@@ -33,7 +34,7 @@ onBothDrivers("save and load", (host) => {
     if (ids.length) await host.must("rmi", "-f", ...new Set(ids));
   };
   const blobs = () => readdirSync(join(host.dataDir, "blobs/sha256")).sort();
-  const look = "stat -c '%a %u:%g %h %y' /etc/secret; ls /etc; cat /etc/caps";
+  const look = "/bin/busybox stat -c '%a %u:%g %h %y' /etc/secret; ls /etc; cat /etc/caps";
 
   let made: ReturnType<typeof layout>;
   beforeAll(async () => {
@@ -44,14 +45,7 @@ onBothDrivers("save and load", (host) => {
   test("an OCI archive brings back ids, digests, blobs and files, and is the same when it is saved again", async () => {
     const [before, blobsBefore] = [await inspect("team/app:1"), blobs()];
     expect(before.Id).toBe(made.configs[0]!.digest);
-    const files = await host.must(
-      ...quietRun,
-      "team/app:1",
-      "busybox",
-      "sh",
-      "-c",
-      look.replaceAll("stat", "busybox stat"),
-    );
+    const files = await host.must(...quietRun, "team/app:1", "sh", "-c", look);
     expect(files).toContain("4750 33:44 2 2023-11-14");
     await host.must("save", "--format", "oci-archive", "-o", at("a.tar"), "team/app:1");
     await host.must("rmi", "team/app:1");
@@ -59,11 +53,35 @@ onBothDrivers("save and load", (host) => {
     expect(await host.must("load", "-i", at("a.tar"))).toBe("Loaded image: team/app:1");
     expect(await inspect("team/app:1")).toEqual(before);
     expect(blobs()).toEqual(blobsBefore);
-    expect(
-      await host.must(...quietRun, "team/app:1", "busybox", "sh", "-c", look.replaceAll("stat", "busybox stat")),
-    ).toBe(files);
+    expect(await host.must(...quietRun, "team/app:1", "sh", "-c", look)).toBe(files);
     const again = await host.pod("save", "--format=oci-archive", "team/app:1");
     expect(again.bytes.equals(readFileSync(at("a.tar")))).toBe(true);
+  });
+
+  test("pulled, saved, loaded, pushed and pulled again, an image has its id, digest and files still", async () => {
+    const registry = await startRegistry();
+    try {
+      await registry.push(at("layout"), "team/pulled:1");
+      const [first, second] = [`${registry.host}/team/pulled`, `${registry.host}/team/pushed`];
+      await host.must("pull", "-q", `${first}:1`);
+      await host.must("save", "--format", "oci-archive", "-o", at("r.tar"), `${first}:1`);
+      const seen = await host.must(...quietRun, `${first}:1`, "sh", "-c", look);
+      await clear();
+      await host.must("load", "-i", at("r.tar"));
+      await host.must("tag", `${first}:1`, `${second}:1`);
+      await host.must("push", "-q", `${second}:1`);
+      await clear();
+      await host.must("pull", "-q", `${second}:1`);
+      expect(await inspect(`${second}:1`)).toMatchObject({
+        Id: made.configs[0]!.digest,
+        RepoDigests: [`${second}@${made.manifests[0]!.digest}`],
+      });
+      expect(await host.must(...quietRun, `${second}:1`, "sh", "-c", look)).toBe(seen);
+      await clear();
+      await host.must("tag", await loadLayout("layout"), "team/app:1");
+    } finally {
+      await registry.stop();
+    }
   });
 
   test("skopeo, umoci and podman read an OCI archive", async () => {

@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 
-export type Role = "pod" | "monitor" | "start" | "init" | "fuse-overlayfs" | "slirp4netns";
+export type Role = "pod" | "monitor" | "init" | "fuse-overlayfs" | "slirp4netns";
 
 /** Keeps sight of the command's processes also when their parents have ended: `look` often. */
 export class Family {
@@ -34,10 +34,10 @@ export class Family {
   }
 
   private roleOf(pid: number): Role | undefined {
-    const [program = "", stage = "", ...rest] = read(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
-    if (stage === "__monitor") return "monitor";
-    if (stage === "__start") return "start";
-    if (stage === "__init" || [stage, ...rest].some((word) => word.includes(this.program))) return "init";
+    const [program = "", ...rest] = read(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
+    if (program === "pod monitor") return "monitor";
+    if (program === "pod init") return "init";
+    if (!program.endsWith("/pod") && rest.some((word) => word.includes(this.program))) return "init";
     if (program.endsWith("/fuse-overlayfs")) return "fuse-overlayfs";
     if (program.endsWith("/slirp4netns")) return "slirp4netns";
     return undefined;

@@ -52,6 +52,25 @@ onBothDrivers("pull, images and rmi", (host) => {
     expect(await host.must("pull", "-q", image)).toBe(image);
   });
 
+  test("pull -a brings every tag, with Docker's lines", async () => {
+    for (const tag of ["one", "two"]) await publish(registry, `team/tags:${tag}`, { layers: [{ "etc/tag": tag }] });
+    const lines = (await host.must("pull", "--all-tags", `${registry.host}/team/tags`)).split("\n");
+    expect(lines.filter((line) => line.includes(": Pulling from"))).toEqual([
+      "one: Pulling from team/tags",
+      "two: Pulling from team/tags",
+    ]);
+    expect(lines.filter((line) => line.startsWith("Digest: sha256:"))).toHaveLength(2);
+    expect(lines.slice(-2)).toEqual([
+      `Status: Downloaded newer image for ${registry.host}/team/tags`,
+      `${registry.host}/team/tags`,
+    ]);
+    expect((await host.must("images", "-q", `${registry.host}/team/tags`)).split("\n")).toHaveLength(2);
+    expect((await host.pod("pull", "-a", `${registry.host}/team/tags:one`)).stderr).toStartWith(
+      "pod: tag can't be used with --all-tags/-a\n",
+    );
+    await host.must("rmi", ...["one", "two"].map((tag) => `${registry.host}/team/tags:${tag}`));
+  });
+
   test("rmi refuses an image in use, by name and container, and with -f frees its name", async () => {
     const id = await host.must("run", "-d", "--network", "none", image, "true");
     for (let i = 0; i < 100 && (await host.must("ps", "-q")); i++) await Bun.sleep(50);

@@ -41,6 +41,15 @@ onBothDrivers("standard streams", (host) => {
     expect(stdout.trim()).toBe("7");
   });
 
+  test("a detached container keeps nothing of the caller's open, nor shows its command line, which may hold secrets", async () => {
+    const detached = "$POD -d --name kept -e TOKEN=secret starter sleep 60 9>&1";
+    expect((await hostShell(`${detached} | wc -l`)).stdout.trim()).toBe("1"); // wc ends when the last writer has
+    const { stdout } = await hostShell("cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' '; true");
+    expect(stdout).toContain("pod monitor");
+    expect(stdout).not.toContain("TOKEN=secret");
+    await host.must("rm", "-f", "kept");
+  });
+
   test("an empty input ends at once", async () => {
     expect((await host.podWith({ stdin: "" }, ...quietRun, "-i", "starter", "cat")).code).toBe(0);
   });

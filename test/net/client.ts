@@ -74,7 +74,7 @@ export type Fault = (
   pass: () => Promise<Response>,
 ) => Promise<Response | undefined> | Response | undefined;
 
-/** An HTTP server in front of the registry at `host`. `requests` lists what came: `GET /v2/…`, with its Range. */
+/** An HTTP server in front of the registry at `host`. `requests` lists what came: `GET /v2/…`, with its Range or Content-Range. */
 export function startProxy(host: string, initialFault: Fault) {
   const requests: string[] = [];
   const state = { fault: initialFault };
@@ -86,12 +86,12 @@ export function startProxy(host: string, initialFault: Fault) {
     error: () => new Response(null, { status: 500 }), // a cut is no news
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
-      const range = request.headers.get("range");
+      const range = request.headers.get("range") ?? request.headers.get("content-range");
       requests.push(`${request.method} ${pathname}${range ? ` ${range}` : ""}`);
       const headers = new Headers(request.headers);
       headers.delete("authorization");
-      const pass = () =>
-        fetch(`http://${host}${pathname}${search}`, { method: request.method, headers, redirect: "manual" });
+      const { method, body } = request;
+      const pass = () => fetch(`http://${host}${pathname}${search}`, { method, headers, body, redirect: "manual" });
       return (await state.fault(request, pass)) ?? (await pass());
     },
   });

@@ -45,7 +45,7 @@ describe("a registry with Basic authentication", () => {
     expect(outcome.result.text).toBe(
       `pull access denied for ${closed.host}/team/app, repository does not exist or may require 'docker login': unauthorized: authentication required`,
     );
-    expect(outcome.result.hint).toContain(`docker login ${closed.host}`);
+    expect(outcome.result.hint).toContain(`pod login ${closed.host}`);
   });
 
   test("takes the password of ~/.docker/config.json, and refuses a wrong one", async () => {

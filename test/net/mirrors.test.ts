@@ -115,3 +115,18 @@ test("a file that can't be understood is named", () => {
   config.registriesConf = join(directory, "absent");
   expect(() => places("alpine")).toThrow("CONTAINERS_REGISTRIES_CONF names");
 });
+
+test.each([
+  ['location="quay.io"\ninsecure="yes"', "each [[registry]] needs"],
+  [
+    'location="quay.io"\n[[registry.mirror]]\nlocation="m.example"\npull-from-mirror="never"',
+    "unsupported pull-from-mirror",
+  ],
+  [
+    'location="quay.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.example"\npull-from-mirror="all"',
+    "one of them",
+  ],
+])("[[registry]] with %p is refused", (text, reason) => {
+  write("containers/registries.conf", `[[registry]]\n${text}`);
+  expect(() => places("quay.io/a")).toThrow(reason);
+});

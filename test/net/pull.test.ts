@@ -164,6 +164,21 @@ test("a proxy is not asked for what lies on loopback", async () => {
   expect(result.kind).toBe("image");
 });
 
+test("a short name is looked for in the registries that the user has named, and found again under it", async () => {
+  client.write(
+    ".config/containers/registries.conf",
+    `unqualified-search-registries = ["127.0.0.1:1", "${registry.host}"]\n[aliases]\n"nick" = "${registry.host}/library/alpine"\n`,
+  );
+  const { events, result } = await client.run("pull", "library/alpine");
+  expect(result.id).toBe(alpine.configs[0]!.digest);
+  expect(events.filter(({ kind }) => kind === "note")).toEqual([
+    { kind: "note", text: "127.0.0.1:1/library/alpine: registry 127.0.0.1:1 can't be reached: connection refused" },
+  ]);
+  for (const name of ["library/alpine", "nick"]) {
+    expect((await client.run("ensure", name, "", "never")).result.id).toBe(alpine.configs[0]!.digest);
+  }
+});
+
 test("two pulls at once do the work once", async () => {
   const outcomes = await Promise.all([client.run("pull", "alpine"), client.run("pull", "alpine")]);
   for (const { result } of outcomes) expect(result.id).toBe(alpine.configs[0]!.digest);

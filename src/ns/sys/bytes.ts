@@ -5,7 +5,7 @@
 
 import { SyscallError } from "../../errors.ts";
 import { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, S_IFDIR, S_IFMT } from "../constants.ts";
-import { c, check, failedWith, syscall } from "../libc.ts";
+import { c, check, failedWith } from "../libc.ts";
 import { parseStatus, type Status, statInto, statusSize, type Time } from "./file.ts";
 
 const nameSize = 4097; // PATH_MAX and the NUL
@@ -89,7 +89,7 @@ export function chownAtBytes(dirFd: number, name: string, uid: number, gid: numb
 }
 /** fchmodat(2). It follows symlinks: only for names known to be something else. */
 export function chmodAtBytes(dirFd: number, name: string, mode: number): void {
-  checked("chmod", c.fchmodat(dirFd, cname(name), mode, 0), name);
+  checked("chmod", c.fchmodat(dirFd, cname(name), mode), name);
 }
 /** utimensat(2) on the name itself. */
 export function setTimesAtBytes(dirFd: number, name: string, accessed: Time, modified: Time): void {
@@ -97,7 +97,7 @@ export function setTimesAtBytes(dirFd: number, name: string, accessed: Time, mod
 }
 /** futimens(3). */
 export function setTimesOf(fd: number, accessed: Time, modified: Time): void {
-  check("futimens", c.futimens(fd, timespecs(accessed, modified)), `descriptor ${fd}`);
+  check("futimens", c.utimensat(fd, null, timespecs(accessed, modified), 0), `descriptor ${fd}`);
 }
 function timespecs(accessed: Time, modified: Time): BigInt64Array {
   times[0] = BigInt(accessed.seconds);
@@ -149,7 +149,7 @@ export function listDirectoryBytes(dirFd: number): { name: string; isDirectory: 
   const entries: { name: string; isDirectory: boolean }[] = [];
   check("lseek", c.lseek(dirFd, 0, 0), `descriptor ${dirFd}`);
   for (;;) {
-    const length = check("getdents64", syscall("getdents64", dirFd, directoryBuffer, directoryBuffer.length));
+    const length = check("getdents64", c.getdents64(dirFd, directoryBuffer, directoryBuffer.length));
     if (length === 0) break;
     for (let offset = 0; offset < length; offset += directoryBuffer.readUInt16LE(offset + 16)) {
       const type = directoryBuffer[offset + 18]!;

@@ -16,7 +16,7 @@ import {
   SOCK_STREAM,
 } from "../constants.ts";
 import { address, c, check } from "../libc.ts";
-import { signalSet } from "./process.ts";
+import { signalSet, signalSetBytes } from "./process.ts";
 
 /** read(2), again after EINTR. 0 at the end; undefined where it would block. */
 export function readInto(fd: number, buffer: Uint8Array): number | undefined {
@@ -132,8 +132,9 @@ export function poll(requests: PollRequest[], timeoutMs: number): number[] {
     fds.writeInt32LE(fd, index * 8);
     fds.writeInt16LE(events, index * 8 + 4);
   });
+  const timeout = timeoutMs < 0 ? null : timespec(timeoutMs);
   try {
-    check("poll", c.poll(fds, requests.length, timeoutMs));
+    check("poll", c.ppoll(fds, requests.length, timeout, null, 0));
   } catch (error) {
     if (!(error instanceof SyscallError && error.code === "EINTR")) throw error;
     return requests.map(() => 0);
@@ -141,9 +142,14 @@ export function poll(requests: PollRequest[], timeoutMs: number): number[] {
   return requests.map((_, index) => fds.readInt16LE(index * 8 + 6));
 }
 
+function timespec(milliseconds: number): BigInt64Array {
+  const seconds = Math.floor(milliseconds / 1000);
+  return new BigInt64Array([BigInt(seconds), BigInt(Math.round((milliseconds - seconds * 1000) * 1e6))]);
+}
+
 /** signalfd(2), non-blocking; the signals must be blocked first (setSignalMask). */
 export function signalFd(signals: number[]): number {
-  return check("signalfd", c.signalfd(-1, signalSet(signals), O_CLOEXEC | O_NONBLOCK));
+  return check("signalfd", c.signalfd4(-1, signalSet(signals), signalSetBytes, O_CLOEXEC | O_NONBLOCK));
 }
 /** The next pending signal; undefined where there is none. `fromKernel`: a terminal's or a fault's, not kill(2)'s. */
 export function readSignal(fd: number): { signal: number; fromKernel: boolean } | undefined {

@@ -5,6 +5,7 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  F_SETFD,
   LOCK_EX,
   LOCK_NB,
   LOCK_SH,
@@ -14,7 +15,7 @@ import {
   O_TRUNC,
   O_WRONLY,
 } from "../constants.ts";
-import { c, check, cstring, syscall } from "../libc.ts";
+import { c, check, cstring } from "../libc.ts";
 
 /** openat(2), always close-on-exec. */
 export function openAt(dirFd: number, path: string, flags: number, mode = 0): number {
@@ -27,7 +28,7 @@ export function open(path: string, flags: number, mode = 0): number {
 /** openat2(2). `resolve`: RESOLVE_*; RESOLVE_IN_ROOT treats `dirFd` as the root that no symlink or `..` leaves. */
 export function openAt2(dirFd: number, path: string, flags: number, resolve: number, mode = 0): number {
   const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
-  const result = syscall("openat2", dirFd, cstring(path), new Uint8Array(how.buffer), how.byteLength);
+  const result = c.openat2(dirFd, cstring(path), how, how.byteLength);
   return check("openat2", result, path);
 }
 /** close(2); a bad descriptor is a bug and throws. */
@@ -39,15 +40,20 @@ export function close(fd: number): void {
 export function readText(path: string): string {
   const fd = open(path, O_RDONLY);
   try {
-    const chunks: string[] = [];
-    const buffer = Buffer.allocUnsafe(4096);
-    for (;;) {
-      const length = check("read", c.read(fd, buffer, buffer.length), path);
-      if (length === 0) return chunks.join("");
-      chunks.push(buffer.toString("latin1", 0, length)); // ids, names and numbers: no character is cut in two
-    }
+    return readDescriptor(fd, path).toString();
   } finally {
     close(fd);
+  }
+}
+
+/** All that is to be read from a descriptor. */
+export function readDescriptor(fd: number, subject = `descriptor ${fd}`): Buffer {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(4096);
+    const length = check("read", c.read(fd, buffer, buffer.length), subject);
+    if (length === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    chunks.push(buffer.subarray(0, length));
   }
 }
 
@@ -64,7 +70,9 @@ export function writeText(path: string, text: string, mode = 0o600): void {
 
 /** dup2(2): `to` becomes another name of `from`, without close-on-exec. */
 export function duplicate(from: number, to: number): void {
-  check("dup2", c.dup2(from, to), `descriptor ${from}`);
+  if (from === to)
+    check("fcntl", c.fcntl(to, F_SETFD, 0), `descriptor ${to}`); // dup3(2) takes this for a mistake
+  else check("dup3", c.dup3(from, to, 0), `descriptor ${from}`);
 }
 
 export function mkdirAt(dirFd: number, name: string, mode: number): void {
@@ -77,6 +85,11 @@ export function makeDevice(major: number, minor: number): bigint {
 }
 export function symlinkAt(target: string, dirFd: number, name: string): void {
   check("symlink", c.symlinkat(cstring(target), dirFd, cstring(name)), name);
+}
+/** readlinkat(2). */
+export function readlinkAt(dirFd: number, name: string): string {
+  const buffer = Buffer.alloc(4096); // PATH_MAX
+  return buffer.toString("utf8", 0, check("readlink", c.readlinkat(dirFd, cstring(name), buffer, buffer.length), name));
 }
 export function unlinkAt(dirFd: number, name: string): void {
   check("unlink", c.unlinkat(dirFd, cstring(name), 0), name);
@@ -102,7 +115,7 @@ function timespecs(accessed: Time, modified: Time): BigInt64Array {
   return new BigInt64Array([accessed, modified].flatMap((time) => [BigInt(time.seconds), BigInt(time.nanoseconds)]));
 }
 export function futimens(fd: number, accessed: Time, modified: Time): void {
-  check("futimens", c.futimens(fd, timespecs(accessed, modified)), `descriptor ${fd}`);
+  check("futimens", c.utimensat(fd, null, timespecs(accessed, modified), 0), `descriptor ${fd}`);
 }
 
 /** What statx(2) tells. Sizes in bytes; `blocks` of 512 bytes; `device` is major * 2^20 + minor style makedev, as bigint. */
@@ -138,7 +151,7 @@ export const statusSize = 256;
 export function statInto(buffer: Buffer, dirFd: number, cname: Uint8Array): number {
   const mask = 0x17ff; // STATX_BASIC_STATS | STATX_MNT_ID
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  return syscall("statx", dirFd, cname, flags, mask, buffer);
+  return c.statx(dirFd, cname, flags, mask, buffer);
 }
 export function parseStatus(buffer: Buffer): Status {
   const time = (offset: number) => ({
@@ -210,7 +223,7 @@ export function listDirectory(dirFd: number): { name: string; isDirectory: boole
   const buffer = Buffer.alloc(32768);
   check("lseek", c.lseek(dirFd, 0, 0), `descriptor ${dirFd}`);
   for (;;) {
-    const length = check("getdents64", syscall("getdents64", dirFd, buffer, buffer.length), `descriptor ${dirFd}`);
+    const length = check("getdents64", c.getdents64(dirFd, buffer, buffer.length), `descriptor ${dirFd}`);
     if (length === 0) return entries;
     for (let offset = 0; offset < length; ) {
       const recordLength = buffer.readUInt16LE(offset + 16);

@@ -2,7 +2,7 @@
 
 import { SyscallError } from "../../errors.ts";
 import { AT_EMPTY_PATH, AT_RECURSIVE, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH } from "../constants.ts";
-import { c, check, cstring, syscall } from "../libc.ts";
+import { c, check, cstring } from "../libc.ts";
 
 /** unshare(2). `what` says in the error what was to be made. */
 export function unshare(flags: number, what: string): void {
@@ -26,19 +26,19 @@ export function umount(target: string, flags: number): void {
 
 /** pivot_root(2). */
 export function pivotRoot(newRoot: string, putOld: string): void {
-  check("pivot_root", syscall("pivot_root", cstring(newRoot), cstring(putOld)), newRoot);
+  check("pivot_root", c.pivot_root(cstring(newRoot), cstring(putOld)), newRoot);
 }
 
 /** open_tree(2): a descriptor of the mount at `path` (relative to `dirFd`), or of a detached copy with OPEN_TREE_CLONE. */
 export function openTree(dirFd: number, path: string, flags: number): number {
-  return check("open_tree", syscall("open_tree", dirFd, cstring(path), flags), path);
+  return check("open_tree", c.open_tree(dirFd, cstring(path), flags), path);
 }
 
 /** move_mount(2): attaches the mount behind `mountFd` onto the very object that `targetFd` refers to. */
 export function moveMount(mountFd: number, targetFd: number, what: string): void {
   const empty = cstring("");
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-  check("move_mount", syscall("move_mount", mountFd, empty, targetFd, empty, flags), what);
+  check("move_mount", c.move_mount(mountFd, empty, targetFd, empty, flags), what);
 }
 
 /** mount_setattr(2) on the mount behind `mountFd`. `set` and `clear`: MOUNT_ATTR_*; `propagation`: MS_PRIVATE … or 0. */
@@ -54,14 +54,7 @@ export function setMountAttributes(
     0n,
   ]);
   const flags = AT_EMPTY_PATH | (attributes.recursive ? AT_RECURSIVE : 0);
-  const result = syscall(
-    "mount_setattr",
-    mountFd,
-    cstring(""),
-    flags,
-    new Uint8Array(struct.buffer),
-    struct.byteLength,
-  );
+  const result = c.mount_setattr(mountFd, cstring(""), flags, struct, struct.byteLength);
   check("mount_setattr", result, what);
 }
 

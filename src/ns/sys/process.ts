@@ -6,14 +6,22 @@ import {
   PR_CAP_AMBIENT_RAISE,
   PR_CAPBSET_DROP,
   PR_CAPBSET_READ,
-  PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
+  PR_SET_NAME,
   PR_SET_NO_NEW_PRIVS,
   PR_SET_PDEATHSIG,
 } from "../constants.ts";
-import { c, check, cstring, cstringArray, syscall } from "../libc.ts";
+import { c, check, cstring, cstringArray } from "../libc.ts";
 import { readText } from "./file.ts";
+
+/** getpid(2): not `process.pid`, which a copy of a process may have from its parent. */
+export function processId(): number {
+  return c.getpid();
+}
+export function parentProcessId(): number {
+  return c.getppid();
+}
 
 /** setresuid(2), all three. */
 export function setUid(uid: number): void {
@@ -38,16 +46,16 @@ export function setDumpable(on: boolean): void {
 export function setParentDeathSignal(signal: number): void {
   check("prctl", c.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "PR_SET_PDEATHSIG");
 }
+/** The name that ps(1) shows: 15 bytes. */
+export function setName(name: string): void {
+  check("prctl", c.prctl(PR_SET_NAME, cstring(name), 0, 0, 0), "PR_SET_NAME");
+}
 /** Whether a change of uid away from 0 keeps the permitted set. */
 export function setKeepCapabilities(on: boolean): void {
   check("prctl", c.prctl(PR_SET_KEEPCAPS, on ? 1 : 0, 0, 0, 0), "PR_SET_KEEPCAPS");
 }
 export function setNoNewPrivs(): void {
   check("prctl", c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
-}
-/** Orphans below this process become its children, not PID 1's. */
-export function setChildSubreaper(): void {
-  check("prctl", c.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "PR_SET_CHILD_SUBREAPER");
 }
 
 /** capset(2), version 3. Sets are bit masks over CAP_* numbers below 64. */
@@ -63,7 +71,7 @@ export function setCapabilities(sets: { effective: bigint; permitted: bigint; in
     high(sets.permitted),
     high(sets.inheritable),
   ]);
-  check("capset", syscall("capset", new Uint8Array(header.buffer), new Uint8Array(data.buffer)));
+  check("capset", c.capset(header, data));
 }
 
 /** Whether the capability is in the bounding set; undefined where the kernel does not know its number. */
@@ -86,37 +94,39 @@ export function setRlimit(resource: number, soft: number, hard: number): void {
   const toRlim = (value: number) =>
     value < 0 || value === Number.POSITIVE_INFINITY ? 0xffffffffffffffffn : BigInt(value);
   const limits = new BigUint64Array([toRlim(soft), toRlim(hard)]);
-  check("prlimit", c.prlimit(0, resource, limits, null), `resource ${resource}`);
+  check("prlimit", c.prlimit64(0, resource, limits, null), `resource ${resource}`);
 }
 /** prlimit(2): the limits of one resource; Infinity for RLIM_INFINITY. */
 export function getRlimit(resource: number): { soft: number; hard: number } {
   const limits = new BigUint64Array(2);
-  check("prlimit", c.prlimit(0, resource, null, limits), `resource ${resource}`);
+  check("prlimit", c.prlimit64(0, resource, null, limits), `resource ${resource}`);
   const fromRlim = (value: bigint) => (value === 0xffffffffffffffffn ? Number.POSITIVE_INFINITY : Number(value));
   return { soft: fromRlim(limits[0]!), hard: fromRlim(limits[1]!) };
 }
 
 /** keyctl(2) JOIN_SESSION_KEYRING: a new one, so that the container does not hold the host's. */
 export function joinNewSessionKeyring(): void {
-  check("keyctl", syscall("keyctl", 1, 0), "JOIN_SESSION_KEYRING");
+  check("keyctl", c.keyctl(1, 0), "JOIN_SESSION_KEYRING");
 }
 
 /** Puts every signal's disposition back to the default and empties the mask: execve(2) would hand them on. */
 export function resetSignals(): void {
-  for (let signal = 1; signal <= 64; signal++) c.signal(signal, 0); // SIG_DFL; EINVAL for KILL, STOP and glibc's own two
+  const byDefault = new Uint8Array(32); // struct sigaction of the kernel: SIG_DFL, no flags, an empty mask
+  for (let signal = 1; signal <= 64; signal++) c.rt_sigaction(signal, byDefault, null, signalSetBytes); // EINVAL for KILL and STOP
   setSignalMask("set", []);
 }
 
 const how = { block: 0, unblock: 1, set: 2 };
+export const signalSetBytes = 8;
 
 /** sigprocmask(2). */
 export function setSignalMask(action: keyof typeof how, signals: number[]): void {
-  check("sigprocmask", c.sigprocmask(how[action], signalSet(signals), null));
+  check("sigprocmask", c.rt_sigprocmask(how[action], signalSet(signals), null, signalSetBytes));
 }
 
-/** A sigset_t (1024 bits in glibc). */
+/** The kernel's sigset_t: 64 bits. */
 export function signalSet(signals: number[]): Uint8Array {
-  const set = new Uint8Array(128);
+  const set = new Uint8Array(signalSetBytes);
   for (const signal of signals) set[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
   return set;
 }
@@ -131,13 +141,13 @@ export function execve(path: string, argv: string[], env: string[]): never {
 
 /** Marks all descriptors from `first` on close-on-exec: close_range(2) with CLOSE_RANGE_CLOEXEC. */
 export function closeOnExecFrom(first: number): void {
-  check("close_range", syscall("close_range", first, 0xffffffff, 4), `from ${first}`);
+  check("close_range", c.close_range(first, 0xffffffff, 4), `from ${first}`);
 }
 
 /** waitpid(2) of a named child. Undefined where it still runs and `block` is false. */
 export function waitPid(pid: number, block: boolean): { code: number; signal: number } | undefined {
   const status = new Int32Array(1);
-  const result = check("waitpid", c.waitpid(pid, status, block ? 0 : 1), String(pid));
+  const result = check("waitpid", c.wait4(pid, status, block ? 0 : 1, null), String(pid));
   if (result === 0) return undefined;
   const word = status[0]!;
   return { code: (word >> 8) & 0xff, signal: word & 0x7f };
@@ -146,18 +156,18 @@ export function waitPid(pid: number, block: boolean): { code: number; signal: nu
 /** waitpid(2) of whatever child has ended; undefined where none has, or none is left. */
 export function waitAny(): { pid: number; code: number; signal: number } | undefined {
   const status = new Int32Array(1);
-  const pid = c.waitpid(-1, status, 1);
+  const pid = c.wait4(-1, status, 1, null);
   if (pid <= 0) return undefined;
   return { pid, code: (status[0]! >> 8) & 0xff, signal: status[0]! & 0x7f };
 }
 
 /** pidfd_open(2). The caller compares the start time after opening: then the pid can't be reused unseen. */
 export function pidfdOpen(pid: number): number {
-  return check("pidfd_open", syscall("pidfd_open", pid, 0), String(pid));
+  return check("pidfd_open", c.pidfd_open(pid, 0), String(pid));
 }
 /** pidfd_send_signal(2). Signal 0 tests whether the process is there. */
 export function pidfdSendSignal(pidfd: number, signal: number): void {
-  check("pidfd_send_signal", syscall("pidfd_send_signal", pidfd, signal, 0, 0), `signal ${signal}`);
+  check("pidfd_send_signal", c.pidfd_send_signal(pidfd, signal, 0, 0), `signal ${signal}`);
 }
 
 /** kill(2). */
@@ -175,7 +185,7 @@ export function setUmask(mask: number): number {
 
 /** _exit(2): ends at once; buffered output of the runtime is not flushed. */
 export function exitNow(code: number): never {
-  c._exit(code);
+  c.exit_group(code);
   throw new Error("unreachable");
 }
 

@@ -6,6 +6,8 @@ import { socket } from "./descriptor.ts";
 import { close, open } from "./file.ts";
 
 // <asm-generic/ioctls.h>, <linux/sockios.h>
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
 const TIOCSCTTY = 0x540e;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
@@ -13,7 +15,6 @@ const TIOCGPTN = 0x80045430;
 const TIOCSPTLCK = 0x40045431;
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
-const TCSANOW = 0;
 
 export interface WindowSize {
   rows: number;
@@ -22,11 +23,11 @@ export interface WindowSize {
 
 /** The terminal's settings as termios(3) bytes; undefined where `fd` is no terminal. */
 export function getTerminalAttributes(fd: number): Buffer | undefined {
-  const termios = Buffer.alloc(60); // struct termios of glibc
-  return c.tcgetattr(fd, termios) === 0 ? termios : undefined;
+  const termios = Buffer.alloc(36); // struct termios of the kernel
+  return c.ioctl(fd, TCGETS, termios) === 0 ? termios : undefined;
 }
 export function setTerminalAttributes(fd: number, attributes: Uint8Array): void {
-  check("tcsetattr", c.tcsetattr(fd, TCSANOW, attributes), `descriptor ${fd}`);
+  check("ioctl", c.ioctl(fd, TCSETS, attributes), "TCSETS");
 }
 /** cfmakeraw(3) on a copy of the settings: every byte goes through as it is. */
 export function toRaw(attributes: Uint8Array): Buffer {
@@ -44,6 +45,13 @@ export function toRaw(attributes: Uint8Array): Buffer {
   raw[17 + 6] = 1; // VMIN
   raw[17 + 5] = 0; // VTIME
   return raw;
+}
+
+/** A copy of the settings in which nothing typed is shown, and each byte comes at once; ^C is a byte too. */
+export function toSilent(attributes: Uint8Array): Buffer {
+  const silent = Buffer.from(attributes);
+  silent.writeUInt32LE((silent.readUInt32LE(12) & ~0o13) >>> 0, 12); // ECHO ICANON ISIG
+  return silent;
 }
 
 export function getWindowSize(fd: number): WindowSize | undefined {

@@ -1,0 +1,153 @@
+/**
+ * New processes. fork(2) takes a tenth of the time of a program start, and its child has what is loaded already: so the
+ * stages of a container's start are copies of the command. What such a child must not do is return to the event loop,
+ * since its epoll descriptor is shared with its parent: it runs synchronously to its end.
+ */
+
+import { F_DUPFD_CLOEXEC, MADV_DOFORK, O_DIRECTORY, O_RDONLY, O_RDWR } from "../constants.ts";
+import { c, check, memory } from "../libc.ts";
+import { writeAll } from "./descriptor.ts";
+import { close, duplicate, listDirectory, open, readlinkAt, readText } from "./file.ts";
+import {
+  closeOnExecFrom,
+  execve,
+  exitNow,
+  parentProcessId,
+  processId,
+  setName,
+  setParentDeathSignal,
+  setSignalMask,
+} from "./process.ts";
+
+const SIGCHLD = 17;
+
+/**
+ * Runs `child` in a copy of this process, which is in new namespaces where CLONE_NEW* flags are given: clone(2). The copy
+ * ends with what `child` returns as its exit code, or with 1 where it throws. Returns the copy's pid.
+ */
+export function fork(child: () => number, namespaces = 0): number {
+  inheritCode();
+  waitForIdleThreads();
+  const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
+  if (pid !== 0) return pid;
+  let code = 1;
+  try {
+    code = child();
+  } finally {
+    exitNow(code);
+  }
+}
+
+let codeIsInherited = false;
+
+/** The engine excludes its compiled code from copies (MADV_DONTFORK), bun:ffi's trampolines among it: madvise(2). */
+function inheritCode(): void {
+  if (codeIsInherited) return;
+  const maps = readText("/proc/self/maps"); // 7f1c40000000-7f1c80000000 rwxp …
+  for (let at = maps.indexOf(" rwxp"); at !== -1; at = maps.indexOf(" rwxp", at + 1)) {
+    const [start, end] = maps.slice(maps.lastIndexOf("\n", at) + 1, at).split("-");
+    const [from, to] = [Number.parseInt(start!, 16), Number.parseInt(end!, 16)];
+    check("madvise", c.madvise(from, to - from, MADV_DOFORK), "MADV_DOFORK");
+  }
+  codeIsInherited = true;
+}
+
+/**
+ * Only the calling thread goes on in a copy: a lock that another one holds at that moment would never be opened there.
+ * The engine's helper threads sleep nearly always, and hold none then.
+ */
+function waitForIdleThreads(): void {
+  const task = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
+  try {
+    for (let round = 0; round < 1000; round++) {
+      const threads = listDirectory(task).map(({ name }) => name);
+      if (threads.length === 1) return;
+      const own = String(processId());
+      if (threads.every((thread) => thread === own || isAsleep(thread))) return;
+      Bun.sleepSync(0.1);
+    }
+  } finally {
+    close(task);
+  }
+}
+
+function isAsleep(thread: string): boolean {
+  try {
+    const stat = readText(`/proc/self/task/${thread}/stat`);
+    return stat[stat.lastIndexOf(")") + 2] === "S"; // proc(5): waits, and may be interrupted
+  } catch {
+    return true; // it has ended
+  }
+}
+
+/** What a program is started with. Everything that is not given it does not have. */
+export interface SpawnOptions {
+  /** `NAME=value`. */
+  env: string[];
+  /** What become its descriptors 0, 1, 2 …; null is /dev/null. */
+  fds: (number | null)[];
+  cwd?: string;
+  /** It gets SIGKILL when this process ends. */
+  diesWithParent?: boolean;
+}
+
+/** Starts the program at `path`. Where that fails, its stderr says why and it ends with 127. Returns its pid. */
+export function spawn(path: string, args: string[], options: SpawnOptions): number {
+  const parent = processId();
+  return fork(() => {
+    try {
+      if (options.diesWithParent) {
+        setParentDeathSignal(9);
+        if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
+      }
+      setSignalMask("set", []);
+      if (options.cwd) process.chdir(options.cwd);
+      takeDescriptors(options.fds);
+      closeOnExecFrom(options.fds.length);
+      execve(path, [path, ...args], options.env);
+    } catch (error) {
+      writeAll(2, Buffer.from(`${(error as Error).message}\n`));
+      return 127;
+    }
+  });
+}
+
+/** Makes these the descriptors 0, 1, 2 …, in two steps, since a number may be both old and new; null is /dev/null. */
+export function takeDescriptors(fds: (number | null)[]): void {
+  const copies = fds.map((fd) => {
+    const source = fd ?? open("/dev/null", O_RDWR);
+    const copy = check("fcntl", c.fcntl(source, F_DUPFD_CLOEXEC, fds.length), `descriptor ${fd}`);
+    if (fd === null) close(source);
+    return copy;
+  });
+  copies.forEach((copy, index) => {
+    duplicate(copy, index);
+    close(copy);
+  });
+}
+
+/** Closes all descriptors from 3 on but `keep` and the event loop's own (epoll, eventfd), which the engine may still write to. */
+export function closeInherited(keep: (number | undefined)[]): void {
+  const directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  const fds = listDirectory(directory).map(({ name }) => Number(name));
+  for (const fd of fds) {
+    if (fd < 3 || fd === directory || keep.includes(fd)) continue;
+    if (!readlinkAt(directory, String(fd)).startsWith("anon_inode:")) close(fd);
+  }
+  close(directory);
+}
+
+/**
+ * What ps(1) shows of this process: its name, and in place of the command line, which may hold secrets. As much of
+ * `title` as there is room for: proc(5) stat fields 48 and 49, arg_start and arg_end.
+ */
+export function setTitle(title: string): void {
+  setName(title);
+  const stat = readText("/proc/self/stat");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [start, end] = [Number(fields[45]), Number(fields[46])];
+  if (!start || end <= start) return;
+  const area = memory(start, end - start);
+  area.fill(0);
+  area.set(Buffer.from(title).subarray(0, area.length - 1));
+}
