@@ -9,7 +9,7 @@ import { parsePlatform } from "./platform.ts";
 import type { Platform } from "./spec.ts";
 import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
 import { listContainers, usedBy } from "./storage/containers.ts";
-import { syncStore } from "./storage/files.ts";
+import { spaceHint, syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layers.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
@@ -32,7 +32,7 @@ export async function loadImages(path: string | undefined, options: { platform?:
     else await archive.readArchive(path ? readFile(path) : readDescriptor(0));
     return await keep(planImages(archive, wanted));
   } catch (cause) {
-    throw new PodError(`load ${path ?? "stdin"}`, { cause });
+    throw new PodError(`load ${path ?? "stdin"}`, { cause, hint: spaceHint(cause) });
   } finally {
     archive.close();
   }

@@ -1,9 +1,9 @@
 /** `rmi`: which names an image loses, whether it goes with them, and who is in the way (dockerd, image_delete.go). */
 
 import { ConflictError, NotFoundError } from "./errors.ts";
-import { displayName, familiarName, formatReference, parseReference, withDefaultTag } from "./reference.ts";
+import { displayName, familiarName, formatReference, parseReference } from "./reference.ts";
 import { type Container, usedBy } from "./storage/containers.ts";
-import { collectGarbage, deleteImage, findImage, listImages, removeReference } from "./storage/images.ts";
+import { collectGarbage, deleteImage, findImage, listImages, nameMeant, removeReference } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 
 export interface Removed {
@@ -29,7 +29,7 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   if (!image) throw new NotFoundError(`No such image: ${displayName(text)}`);
   const same = listImages().filter(({ id }) => id === image.id); // manifests that differ in compression alone
   const references = same.flatMap((each) => each.references);
-  const name = nameIn(references, text);
+  const name = nameMeant(references, text);
   const users = containers().filter(({ record }) => record.image.id === image.id);
   const running = users.find(({ state }) => state.status === "running");
   const subject = name ? displayName(text) : shortId(image.id);
@@ -49,16 +49,6 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   const collected = new Set(collectGarbage(() => usedBy(containers())).deleted);
   const layers = chainIds(image.config.rootfs.diff_ids).filter((chainId) => collected.has(chainId));
   return { untagged, deleted: [image.id, ...layers.toReversed()] };
-}
-
-/** The reference that `text` names; undefined where it is an id. */
-function nameIn(references: string[], text: string): string | undefined {
-  try {
-    const full = formatReference(withDefaultTag(parseReference(text)));
-    return references.find((reference) => reference === full);
-  } catch {
-    return undefined; // sha256:… or 64 digits: an id, which findImage has understood
-  }
 }
 
 /** At most one tag, and digests of its repository alone. */

@@ -2,8 +2,8 @@
 
 import { type SavedImage, type Write, writeDocker, writeLayout } from "./archive-writer.ts";
 import { resolve } from "./image.ts";
-import { formatReference, parseReference, withDefaultTag } from "./reference.ts";
-import { holdLease, listImages } from "./storage/images.ts";
+import { formatReference, parseReference } from "./reference.ts";
+import { holdLease, listImages, nameMeant } from "./storage/images.ts";
 import { tarEnd } from "./storage/tarwriter.ts";
 
 export const archiveFormats = ["docker-archive", "oci-archive"] as const;
@@ -51,8 +51,8 @@ async function namedBy(text: string): Promise<SavedImage[]> {
     if (found.length) return found;
   }
   const image = await resolve(text);
-  const name = reference && formatReference(withDefaultTag(reference));
-  return [{ image, names: name && !reference.digest && image.references.includes(name) ? [name] : [] }];
+  const name = nameMeant(image.references, text);
+  return [{ image, names: name && !reference?.digest ? [name] : [] }];
 }
 
 function parseUnlessId(text: string) {

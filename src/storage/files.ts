@@ -123,6 +123,15 @@ export function syncStore(): void {
   }
 }
 
+/** What to do where the store's file system was full. */
+export function spaceHint(error: unknown): string | undefined {
+  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
+}
+
+function rootCause(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
+}
+
 /** Writes all bytes at `position` of the file: pwrite(2). */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length; ) {

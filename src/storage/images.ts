@@ -1,7 +1,7 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
 import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts";
-import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
@@ -58,6 +58,11 @@ export function findImage(text: string): Image | undefined {
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
   if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
   return findByPrefix(images, text) ?? findByMeaning(text);
+}
+
+/** The one of an image's references that `text` names; undefined where it means the image by its id or digest. */
+export function nameMeant(references: string[], text: string): string | undefined {
+  return namesMeant(text).find((name) => references.includes(name));
 }
 
 /**
@@ -190,13 +195,18 @@ function findByReference(text: string): Image | undefined {
   return found && toImage(found);
 }
 
-/** A short name can mean more than Docker's usual: short-names.ts. */
 function findByMeaning(text: string): Image | undefined {
+  return namesMeant(text)
+    .map(findByReference)
+    .find((image) => image !== undefined);
+}
+
+/** In full. A short name can mean more than Docker's usual: short-names.ts. */
+function namesMeant(text: string): string[] {
   try {
-    const names = meaningsOf(text).map(familiarName);
-    return names.map((name) => findByReference(name)).find((image) => image !== undefined);
+    return [parseReference(text), ...meaningsOf(text)].map((meaning) => formatReference(withDefaultTag(meaning)));
   } catch (error) {
-    if (error instanceof UsageError) return undefined; // no reference at all
+    if (error instanceof UsageError) return []; // no reference at all
     throw error;
   }
 }

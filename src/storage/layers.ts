@@ -1,7 +1,7 @@
 /** Extracted layers: `layers/<hex of the chainId>/` holds the files in `diff/` and what is known of them in `layer.json`. */
 
 import { join } from "node:path";
-import { hasCode, PodError } from "../errors.ts";
+import { PodError } from "../errors.ts";
 import { writeAll } from "../ns/sys/descriptor.ts";
 import {
   closeSync,
@@ -16,7 +16,7 @@ import {
 import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
-import { makeTemporaryDir, readJson, removeTree, syncStore, withLockAsync } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, spaceHint, syncStore, withLockAsync } from "./files.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -131,10 +131,6 @@ export async function makeLayer(
   }
 }
 
-function spaceHint(error: unknown): string | undefined {
-  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
-}
-
 /** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */
 const shortRunEntries = 1000;
 
@@ -179,8 +175,4 @@ function folderOf(chainId: string): string {
 
 function sha256(text: string): string {
   return `sha256:${new Bun.CryptoHasher("sha256").update(text).digest("hex")}`;
-}
-
-function rootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
 }
