@@ -1,9 +1,9 @@
 /** What containers-registries.conf(5) says: files turned into data. */
 
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { config } from "./config.ts";
 import { hasCode, PodError } from "./errors.ts";
+import { readdirSync, readFileSync } from "./ns/sys/fs.ts";
 
 /** A `[[registry]]` table. At least one of prefix and location is there. */
 export interface RegistryEntry {

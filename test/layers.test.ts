@@ -40,8 +40,8 @@ const order = [
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
-  /^ns\/(libc\.ts|constants\.ts|sys\/)/,
-  /^(spec|reference|registries|short-names|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
+  /^(spec|reference|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);
@@ -92,17 +92,28 @@ test("the environment is read in config.ts only", () => {
 });
 
 /** What is loaded before the user namespace is entered: a threaded process cannot enter one (user_namespaces(7)). */
-const early = closure("main.ts");
+const early = new Set(["main.ts", "prepare.ts"].flatMap((file) => [...closure(file)]));
 const threaded = /^(stream|tty|readline|net|http|https|http2|tls|crypto|zlib|worker_threads|consola)(\/promises)?$/;
 
-test("nothing that main.ts loads statically starts a thread", () => {
+test("nothing that main.ts and prepare.ts load statically starts a thread", () => {
   const starts = ({ to, ours }: Import) => !ours && threaded.test(to);
   expect(violations((found) => early.has(found.from) && found.isStatic && starts(found))).toEqual([]);
 });
 
-test("nothing that main.ts loads statically touches process.stdout or process.stdin", () => {
+test("nothing that main.ts and prepare.ts load statically touches process.stdout or process.stdin", () => {
   const touches = (file: string) => /process\.std(out|in)\b/.test(transpiler.transformSync(files.get(file)!));
   expect([...early].filter(touches)).toEqual([]);
+});
+
+/** Loading node:fs takes 2.7 ms: ns/sys/fs.ts has what is needed of it. */
+test.each([
+  "cli.ts",
+  "monitor.ts",
+  "ns/init.ts",
+  ...["run", "ps", "images", "logs", "inspect", "rm"].map((name) => `commands/${name}.ts`),
+])("%s does without node:fs", (start) => {
+  const files = closure(start);
+  expect(violations(({ from, to, isStatic }) => files.has(from) && isStatic && to === "fs")).toEqual([]);
 });
 
 function closure(start: string): Set<string> {

@@ -1,7 +1,7 @@
 /** Manifest lists that are being put together: one file each below `lists/`. */
 
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { mkdirSync, rmSync } from "../ns/sys/fs.ts";
 import type { Index } from "../spec.ts";
 import { readJson, withLock, writeJson } from "./files.ts";
 import { paths } from "./store.ts";
