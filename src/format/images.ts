@@ -27,16 +27,26 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
   const names = image.references.map(parseReference);
   const tagged = new Set(names.filter(({ tag }) => tag).map(familiarRepository));
   const shown = names.filter((name) => name.tag || !tagged.has(familiarRepository(name)));
-  const digests = new Map(names.filter(({ digest }) => digest).map((name) => [familiarRepository(name), name.digest!]));
+  const digests = digestsOf(image);
   return (shown.length ? shown : [undefined]).map((name) => ({
     Repository: name ? familiarRepository(name) : "<none>",
     Tag: name?.tag ?? "<none>",
-    Digest: (name && digests.get(familiarRepository(name))) ?? "<none>", // known of what was pulled or pushed
+    Digest: (name && digests.get(familiarRepository(name))) ?? "<none>",
     ID: full ? image.id : shortId(image.id),
     CreatedSince: image.created ? formatAge(image.created, nowMs) : "N/A",
     CreatedAt: image.created ? formatTime(image.created) : "N/A",
     Size: formatSize(image.sizeBytes),
   }));
+}
+
+/** By repository: the digest that it was pulled by, which may be an index's; else the manifest's, by which a push would name it. */
+function digestsOf(image: Image): Map<string, string> {
+  const names = image.references.map(parseReference);
+  const pulled = names.filter(({ digest }) => digest);
+  return new Map([
+    ...names.map((name) => [familiarRepository(name), image.digest] as const),
+    ...pulled.map((name) => [familiarRepository(name), name.digest!] as const),
+  ]);
 }
 
 export function inspectImage(image: Image) {
@@ -45,7 +55,7 @@ export function inspectImage(image: Image) {
   return {
     Id: image.id,
     RepoTags: names.filter(({ tag }) => tag).map((name) => familiarName({ ...name, digest: undefined })),
-    RepoDigests: names.filter(({ digest }) => digest).map((name) => familiarName({ ...name, tag: undefined })),
+    RepoDigests: [...digestsOf(image)].map(([repository, digest]) => `${repository}@${digest}`),
     Comment: history?.at(-1)?.comment ?? "",
     Created: image.created ?? "",
     Author: author ?? "",

@@ -32,8 +32,10 @@ test("the classic table has a line for each tag", () => {
   );
 });
 
-test("the digest is that of the tag's own repository", () => {
-  expect(imageRows(image, options).map((row) => row.Digest)).toEqual([image.digest, "<none>"]);
+test("the digest is the one that the repository was pulled by, else the manifest's", () => {
+  const index = `sha256:${"e".repeat(64)}`;
+  const references = ["docker.io/library/alpine:latest", `docker.io/library/alpine@${index}`, "ghcr.io/a/b:1"];
+  expect(imageRows({ ...image, references }, options).map((row) => row.Digest)).toEqual([index, image.digest]);
 });
 
 test("an image without a name is <none>", () => {
@@ -50,7 +52,7 @@ test("inspect has Docker's field names", () => {
   expect(inspectImage(image)).toMatchObject({
     Id: image.id,
     RepoTags: ["alpine:latest", "ghcr.io/a/b:1"],
-    RepoDigests: [`alpine@${image.digest}`],
+    RepoDigests: [`alpine@${image.digest}`, `ghcr.io/a/b@${image.digest}`],
     Config: { Cmd: ["/bin/sh"], Entrypoint: null },
     RootFS: { Type: "layers", Layers: ["sha256:1"] },
     Size: 8_090_000,
