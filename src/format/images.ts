@@ -1,7 +1,7 @@
 /** Images as `images` lists them and `inspect` shows them: Docker's field names. */
 
 import type { ListStyle } from "../output.ts";
-import { familiarName, familiarRepository, parseReference } from "../reference.ts";
+import { familiarName, familiarRepository, parseReference, type Reference } from "../reference.ts";
 import type { Image } from "../storage/images.ts";
 import { goMap } from "./functions.ts";
 import { formatAge, formatSize, formatTime, shortId } from "./units.ts";
@@ -27,7 +27,7 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
   const names = image.references.map(parseReference);
   const tagged = new Set(names.filter(({ tag }) => tag).map(familiarRepository));
   const shown = names.filter((name) => name.tag || !tagged.has(familiarRepository(name)));
-  const digests = digestsOf(image);
+  const digests = digestsOf(names, image.digest);
   return (shown.length ? shown : [undefined]).map((name) => ({
     Repository: name ? familiarRepository(name) : "<none>",
     Tag: name?.tag ?? "<none>",
@@ -40,13 +40,13 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
 }
 
 /** By repository: the digest that it was pulled by, which may be an index's; else the manifest's, by which a push would name it. */
-function digestsOf(image: Image): Map<string, string> {
-  const names = image.references.map(parseReference);
-  const pulled = names.filter(({ digest }) => digest);
-  return new Map([
-    ...names.map((name) => [familiarRepository(name), image.digest] as const),
-    ...pulled.map((name) => [familiarRepository(name), name.digest!] as const),
-  ]);
+function digestsOf(names: Reference[], manifestDigest: string): Map<string, string> {
+  const digests = new Map<string, string>();
+  for (const name of names) {
+    const repository = familiarRepository(name);
+    if (name.digest || !digests.has(repository)) digests.set(repository, name.digest ?? manifestDigest);
+  }
+  return digests;
 }
 
 export function inspectImage(image: Image) {
@@ -55,7 +55,7 @@ export function inspectImage(image: Image) {
   return {
     Id: image.id,
     RepoTags: names.filter(({ tag }) => tag).map((name) => familiarName({ ...name, digest: undefined })),
-    RepoDigests: [...digestsOf(image)].map(([repository, digest]) => `${repository}@${digest}`),
+    RepoDigests: [...digestsOf(names, image.digest)].map(([repository, digest]) => `${repository}@${digest}`),
     Comment: history?.at(-1)?.comment ?? "",
     Created: image.created ?? "",
     Author: author ?? "",
