@@ -4,7 +4,7 @@ import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { ConflictError, hasCode, PodError } from "./errors.ts";
+import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
@@ -23,6 +23,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { holdLease } from "./storage/images.ts";
+import { canRun, partsOf } from "./storage/used.ts";
 import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 export type { CreateOptions } from "./create.ts";
@@ -42,8 +43,7 @@ export interface RunAttachment {
  * it: should that be killed first, a `--rm` container still goes.
  */
 export async function create(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
-  const image = await ensureImage(options.image, options, progress);
-  const lease = holdLease([image.id, image.digest]); // until the record names the image
+  const { image, lease } = await leaseImage(options, progress);
   try {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
     const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
@@ -54,6 +54,19 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
     return readContainer(id)!;
   } finally {
     lease.release();
+  }
+}
+
+/** The image, kept until the container's record names it. An `rmi` or `prune` beside this may be quicker: then once more. */
+async function leaseImage(options: CreateOptions, progress: PullProgress) {
+  for (let attempt = 0; ; attempt++) {
+    const image = await ensureImage(options.image, options, progress);
+    const lease = holdLease(partsOf(image));
+    if (canRun(image)) return { image, lease };
+    lease.release();
+    if (attempt < 2) continue;
+    const hint = "`pod pull` brings what is missing; `pod system check` tells what that is";
+    throw new NotFoundError(`image ${options.image} is not complete`, { hint });
   }
 }
 

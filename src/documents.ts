@@ -4,7 +4,7 @@ import { PodError } from "./errors.ts";
 import { isDigest } from "./reference.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes } from "./spec.ts";
 import { kindOf } from "./storage/decompress.ts";
-import { chainIds } from "./storage/layers.ts";
+import { chainIds, type LayerPlace } from "./storage/layers.ts";
 import { readHead } from "./storage/reading.ts";
 
 /** JSON that somebody else wrote, by its digest. */
@@ -14,12 +14,8 @@ export interface Document {
 }
 
 /** One layer of an image that is to come into the store. */
-export interface Layer {
+export interface Layer extends LayerPlace {
   descriptor: Descriptor;
-  diffId: string;
-  chainId: string;
-  /** chainIds of the layers below, the lowest first. */
-  parents: string[];
 }
 
 const configType = /^application\/vnd\.(oci\.image\.config\.v1|docker\.container\.image\.v1)\+json$/;

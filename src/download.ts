@@ -56,14 +56,19 @@ export class Download {
     this.#end = resolve;
   }
 
+  /** One that is in the store already. */
+  static ofBlob(descriptor: Descriptor): Download {
+    const download = new Download(descriptor, () => {});
+    download.#complete();
+    return download;
+  }
+
   /** Gets what is missing of the blob, verified and in place in the end. Where this fails its readers fail too. */
   async run(repository: Repository, signal: AbortSignal): Promise<void> {
     try {
       if (!hasBlob(this.descriptor.digest)) await this.#fetch(repository, signal);
-      this.#path = blobPath(this.descriptor.digest);
-      this.#available = this.descriptor.size;
-      this.report("Download complete", this.#available);
-      this.#settle();
+      this.report("Download complete", this.descriptor.size);
+      this.#complete();
     } catch (error) {
       this.fail(error);
       throw error;
@@ -126,6 +131,12 @@ export class Download {
     this.#available += bytes;
     this.report("Downloading", this.#available);
     this.#wakeReaders();
+  }
+
+  #complete(): void {
+    this.#path = blobPath(this.descriptor.digest);
+    this.#available = this.descriptor.size;
+    this.#settle();
   }
 
   #settle(): void {

@@ -135,6 +135,11 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && codes.includes((error as { code?: string }).code ?? "");
 }
 
+/** The error that the others were thrown for. */
+export function rootCause(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
+}
+
 /** The chain of causes as one line of text: `start web: mount /proc: operation not permitted (EPERM)`. */
 export function formatError(error: unknown): string {
   const parts: string[] = [];
@@ -151,7 +156,7 @@ export function hintOf(error: unknown): string | undefined {
   for (let current = error; current instanceof Error; current = current.cause) {
     if (current instanceof PodError && current.hint) return current.hint;
   }
-  return undefined;
+  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
 }
 
 /** node:fs words its errors `ENOENT: no such file or directory, open '/x'`; the user reads ours. */

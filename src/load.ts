@@ -8,8 +8,7 @@ import { PodError } from "./errors.ts";
 import { parsePlatform } from "./platform.ts";
 import type { Platform } from "./spec.ts";
 import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
-import { listContainers, usedBy } from "./storage/containers.ts";
-import { spaceHint, syncStore } from "./storage/files.ts";
+import { syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layers.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
@@ -32,7 +31,7 @@ export async function loadImages(path: string | undefined, options: { platform?:
     else await archive.readArchive(path ? readFile(path) : readDescriptor(0));
     return await keep(planImages(archive, wanted));
   } catch (cause) {
-    throw new PodError(`load ${path ?? "stdin"}`, { cause, hint: spaceHint(cause) });
+    throw new PodError(`load ${path ?? "stdin"}`, { cause });
   } finally {
     archive.close();
   }
@@ -61,14 +60,13 @@ async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {
   );
   try {
     for (const layer of images.flatMap(({ layers }) => layers)) {
-      const { diffId, chainId, parents, descriptor } = layer;
-      await extractLayer(readFile(layer.path), { mediaType: descriptor.mediaType, diffId, chainId, parents });
+      await extractLayer(readFile(layer.path), layer);
     }
     adoptLayers(images);
     return images.map(record);
   } catch (error) {
     lease.release();
-    collectGarbage(() => usedBy(listContainers())); // layers that were there already are in use, or leased
+    collectGarbage(); // layers that were there already are in use, or leased
     throw error;
   } finally {
     lease.release();

@@ -12,6 +12,7 @@ import type { Descriptor, Platform } from "./spec.ts";
 import { openPartialBlob } from "./storage/blobs.ts";
 import { findImage, holdLease, type Image, putImage } from "./storage/images.ts";
 import { openStore } from "./storage/store.ts";
+import { isWhole } from "./storage/used.ts";
 
 const indexDepthLimit = 3;
 
@@ -32,7 +33,8 @@ export async function pull(text: string, options: { platform?: string; progress:
   const repository = openRepository(reference, note);
   const local = findImage(formatReference(reference));
   const digest = local && (reference.digest ?? (await repository.currentDigest(reference.tag!)));
-  if (digest && satisfies(local.platform, wanted) && local.references.includes(digestReference(reference, digest))) {
+  const isKnown = digest && local.references.includes(digestReference(reference, digest));
+  if (isKnown && isWhole(local) && satisfies(local.platform, wanted)) {
     progress({ kind: "done", digest, upToDate: true });
     return local;
   }
@@ -43,15 +45,17 @@ export async function pull(text: string, options: { platform?: string; progress:
     const document = await descend(top, wanted, repository);
     const manifest = parseManifest(document);
     lease.add([document.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]);
-    const configBytes = await repository.smallBlob(manifest.config);
-    const imageConfig = parseConfig({ bytes: configBytes, digest: manifest.config.digest }, manifest.layers.length);
-    checkPlatform(text, imageConfig, wanted, explicit ? undefined : note);
-
-    const layers = toLayers(manifest, imageConfig);
-    lease.add(layers.map(({ chainId }) => chainId));
-    await fetchLayers(layers, repository, progress);
+    const configBytes = repository.smallBlob(manifest.config);
+    const layers = configBytes.then((bytes) => {
+      const imageConfig = parseConfig({ bytes, digest: manifest.config.digest }, manifest.layers.length);
+      checkPlatform(text, imageConfig, wanted, explicit ? undefined : note);
+      const known = toLayers(manifest, imageConfig);
+      lease.add(known.map(({ chainId }) => chainId));
+      return known;
+    });
+    await fetchLayers(manifest.layers, layers, repository, progress);
     const descriptor = { mediaType: document.mediaType, digest: document.digest, size: document.bytes.length };
-    await keep(manifest.config, configBytes);
+    await keep(manifest.config, await configBytes);
     await keep(descriptor, document.bytes);
     const image = record(descriptor, reference, top.digest);
     progress({ kind: "done", digest: top.digest, upToDate: local?.id === image.id });

@@ -2,7 +2,7 @@
 
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { displayName, familiarName, formatReference, parseReference } from "./reference.ts";
-import { type Container, usedBy } from "./storage/containers.ts";
+import type { Container } from "./storage/containers.ts";
 import { collectGarbage, deleteImage, findImage, listImages, nameMeant, removeReference } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 
@@ -15,14 +15,13 @@ export interface Removed {
 
 export interface RemoveOptions {
   force: boolean;
-  containers: () => Container[];
+  containers: Container[];
 }
 
 /**
  * Takes the name `text` from its image, and with the last name the image itself; an id or its beginning means the image
  * with its name. NotFoundError where there is none, ConflictError in Docker's words where a container or another name
- * is in the way. `force` takes several names at once, and leaves a container the layers that it needs. `containers`
- * lists them: once before, and once more while the rest is collected.
+ * is in the way. `force` takes several names at once, and leaves a container the layers that it needs.
  */
 export function removeImage(text: string, { force, containers }: RemoveOptions): Removed {
   const image = findImage(text);
@@ -30,7 +29,7 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   const same = listImages().filter(({ id }) => id === image.id); // manifests that differ in compression alone
   const references = same.flatMap((each) => each.references);
   const name = nameMeant(references, text);
-  const users = containers().filter(({ record }) => record.image.id === image.id);
+  const users = containers.filter(({ record }) => record.image.id === image.id);
   const running = users.find(({ state }) => state.status === "running");
   const subject = name ? displayName(text) : shortId(image.id);
 
@@ -41,12 +40,14 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   if (!force && users[0] && isOneName(references)) throw inUse(subject, users[0]);
 
   const leaving = name ? namesToRemove(references, name) : references;
-  for (const reference of leaving) removeReference(reference);
   const untagged = leaving.map((reference) => familiarName(parseReference(reference)));
-  if (leaving.length < references.length || running) return { untagged, deleted: [] };
+  if (leaving.length < references.length || running) {
+    for (const reference of leaving) removeReference(reference);
+    return { untagged, deleted: [] };
+  }
 
-  for (const each of same) deleteImage(each);
-  const collected = new Set(collectGarbage(() => usedBy(containers())).deleted);
+  deleteImage(...same);
+  const collected = new Set(collectGarbage().deleted);
   const layers = chainIds(image.config.rootfs.diff_ids).filter((chainId) => collected.has(chainId));
   return { untagged, deleted: [image.id, ...layers.toReversed()] };
 }

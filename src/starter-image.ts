@@ -40,7 +40,7 @@ export async function loadStarter(): Promise<Image> {
         yield readBlob(layer);
       };
       const place = { diffId: rootfs.diff_ids[index]!, chainId: chain[index]!, parents: chain.slice(0, index) };
-      await extractLayer(source(), { mediaType: layer.mediaType, ...place });
+      await extractLayer(source(), place);
     }
     return putImage(descriptor, starterReference);
   } finally {

@@ -4,11 +4,13 @@ import { availableParallelism, release, totalmem } from "node:os";
 import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
+import { ConflictError } from "./errors.ts";
 import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
-import { removeTree } from "./storage/files.ts";
+import { removeTree, withLock } from "./storage/files.ts";
 import { listImages } from "./storage/images.ts";
+import { leaseHolders, leasesLock } from "./storage/leases.ts";
 import { openStore, paths } from "./storage/store.ts";
 import { build } from "./version.ts";
 
@@ -60,12 +62,35 @@ function mappings(kind: "uid" | "gid") {
   });
 }
 
-/** Ends and removes all containers, then all images and what else the store holds. The empty store stays. */
+const patienceSeconds = 10;
+
+/**
+ * Ends and removes all containers, then all images and what else the store holds. The empty store stays. ConflictError
+ * where another command is bringing something, and goes on with it for ten seconds.
+ */
 export async function reset(): Promise<void> {
-  repairContainers();
-  for (const { record } of listContainers()) await remove(record.id, { force: true });
-  const { containers, names, layers, links, blobs, partials, temporary } = paths;
-  for (const folder of [containers, names, layers, links, blobs, partials, temporary]) removeTree(folder);
+  const deadline = Date.now() + patienceSeconds * 1000;
+  for (;;) {
+    repairContainers();
+    for (const { record } of listContainers()) await remove(record.id, { force: true });
+    const holders = withLock(leasesLock, clearUnlessUsed);
+    if (holders.length === 0) return;
+    if (Date.now() > deadline) {
+      throw new ConflictError(`the store is in use by process ${holders.join(", ")}`, {
+        hint: "wait until that command has ended, or end it, then try again",
+      });
+    }
+    await Bun.sleep(50);
+  }
+}
+
+/** Who brings something into the store has a lease, and gets none while this runs. Returns their pids. */
+function clearUnlessUsed(): number[] {
+  const holders = leaseHolders();
+  if (holders.length > 0) return holders;
+  const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
+  for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
   for (const file of [paths.index, driverFile]) rmSync(file, { force: true });
   openStore();
+  return [];
 }

@@ -59,6 +59,11 @@ export const verbs: Verb[] = [
   verb("unshare", () => import("./commands/unshare.ts"), {
     options: async () => (await import("./commands/unshare.ts")).args,
   }),
+  verb("container prune", async () => ({ default: (await import("./commands/prune.ts")).containerPrune })),
+  verb("image prune", async () => ({ default: (await import("./commands/prune.ts")).imagePrune })),
+  verb("system prune", async () => ({ default: (await import("./commands/prune.ts")).systemPrune })),
+  verb("system df", () => import("./commands/df.ts")),
+  verb("system check", () => import("./commands/check.ts")),
   verb("manifest create", manifest("create")),
   verb("manifest add", manifest("add")),
   verb("manifest annotate", manifest("annotate")),

@@ -1,9 +1,11 @@
 /** Run under `unshare --map-root-user --map-auto --mount` by the tests of pull: one operation on images, told as JSON lines. */
 
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { formatError, hintOf } from "../src/errors.ts";
 import * as image from "../src/image.ts";
 import { removeImage } from "../src/removal.ts";
-import type { Container } from "../src/storage/containers.ts";
+import { type Container, containerDir } from "../src/storage/containers.ts";
 import { findImage, listImages } from "../src/storage/images.ts";
 import { chainIds, layerDir } from "../src/storage/layers.ts";
 
@@ -18,7 +20,7 @@ try {
     say({ kind: "image", id: pulled.id, digest: pulled.digest, platform: pulled.platform, layers });
   } else if (operation === "remove") {
     const containers = process.argv[5] ? [containerOf(text, process.argv[5])] : [];
-    say({ kind: "removed", ...removeImage(text, { force: last === "force", containers: () => containers }) });
+    say({ kind: "removed", ...removeImage(text, { force: last === "force", containers }) });
   } else if (operation === "ensure") {
     const policy = process.argv[5] as "always" | "missing" | "never";
     say({ kind: "image", id: (await image.ensureImage(text, { pull: policy, platform }, say)).id });
@@ -30,9 +32,13 @@ try {
   process.exit(1);
 }
 
-/** As much of a container as says that it uses the image. */
+/** As much of a container as says that it uses the image, recorded. */
 function containerOf(name: string, status: string): Container {
   const { id, config } = findImage(name)!;
   const record = { id: "c".repeat(64), image: { id }, layers: chainIds(config.rootfs.diff_ids) };
-  return { record, state: { status } } as Container;
+  const container = { record, state: { status } } as Container;
+  mkdirSync(containerDir(record.id), { recursive: true });
+  writeFileSync(join(containerDir(record.id), "container.json"), JSON.stringify(record));
+  writeFileSync(join(containerDir(record.id), "state.json"), JSON.stringify(container.state));
+  return container;
 }

@@ -4,7 +4,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, homedir, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { compile } from "../compile.ts";
-import { atOnce, compare, output, peakBytes, quietly } from "./measure.ts";
+import { bigPulls } from "./big.ts";
+import { atOnce, compare, output, quietly, usage } from "./measure.ts";
 import { type Row, table } from "./report.ts";
 import { openStage } from "./stage.ts";
 
@@ -14,14 +15,23 @@ const podmanOptions = ["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--s
 const podman = (...args: string[]) => ["podman", ...podmanOptions, ...args];
 const rows: Row[] = [];
 
-const stage = await openStage(process.argv[2]);
+/** Each adds its rows to the table. */
+const groups: Record<string, () => Promise<unknown>> = {
+  pulls,
+  big: async () => rows.push(...(await bigPulls(stage, { pod, podman }))),
+  starts,
+  small,
+  lists,
+  memory,
+};
+const [rootfs, ...asked] = process.argv.slice(2);
+const unknown = asked.find((name) => !(name in groups));
+if (unknown) throw new Error(`unknown group ${unknown}; there are ${Object.keys(groups).join(", ")}`);
+
+const stage = await openStage(rootfs === "-" ? undefined : rootfs);
 try {
   trustRegistry(stage.image);
-  await pulls();
-  await starts();
-  await small();
-  await lists();
-  await memory();
+  for (const name of asked.length ? asked : Object.keys(groups)) await groups[name]!();
   console.log(machine());
   console.log(table(rows));
 } finally {
@@ -73,9 +83,9 @@ async function pulls(): Promise<void> {
   rows.push({
     name: "the same, peak resident memory",
     unit: "MB",
-    pod: peakBytes(sides.pod) / 1e6,
-    podman: peakBytes(sides.podman) / 1e6,
-    other: peakBytes(untar) / 1e6,
+    pod: usage(sides.pod).peakBytes / 1e6,
+    podman: usage(sides.podman).peakBytes / 1e6,
+    other: usage(untar).peakBytes / 1e6,
     otherName: "tar -xzf",
   });
   rmSync(target, { recursive: true, force: true });

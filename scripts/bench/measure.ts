@@ -31,15 +31,21 @@ function succeed(command: string[]): void {
 }
 
 /**
- * Largest resident set in bytes of the program or a child it waited for. By time(1): a process that Bun starts itself
- * begins with Bun's own figure (vfork(2) shares memory until execve(2)).
+ * What one run takes of the machine, with the children it waited for: CPU seconds, and the largest resident set in
+ * bytes. By time(1): a process that Bun starts itself begins with Bun's own figure (vfork(2) shares memory until
+ * execve(2)).
  */
-export function peakBytes({ run, prepare }: { run: string[]; prepare?: () => void }): number {
+export function usage({ run, prepare }: { run: string[]; prepare?: () => void }): {
+  cpuSeconds: number;
+  peakBytes: number;
+} {
   prepare?.();
   const script =
-    'f=$(mktemp) && time --format=%M --output="$f" "$@" >/dev/null && tail -n 1 "$f"; c=$?; rm "$f"; exit $c';
-  const figures = output("sh", "-c", script, "sh", ...run);
-  return Number(figures) * 1024;
+    'f=$(mktemp) && time --format="%U %S %M" --output="$f" "$@" >/dev/null && tail -n 1 "$f"; c=$?; rm "$f"; exit $c';
+  const [user = 0, system = 0, kilobytes = 0] = output("sh", "-c", script, "sh", ...run)
+    .split(" ")
+    .map(Number);
+  return { cpuSeconds: user + system, peakBytes: kilobytes * 1024 };
 }
 
 /** Starts `count` of the command at once; fails unless all succeed. */

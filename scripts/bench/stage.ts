@@ -12,6 +12,8 @@ import { output } from "./measure.ts";
 
 export interface Stage {
   directory: string;
+  /** The registry's, `127.0.0.1:PORT`. */
+  address: string;
   /** References of the images in the registry. */
   image: string;
   manyFiles: string;
@@ -34,6 +36,7 @@ export async function openStage(rootfs: string | undefined): Promise<Stage> {
   writeFileSync(manyFilesTar, gzipSync(many));
   return {
     directory,
+    address: registry.address,
     image: push(directory, registry.address, "small", layer),
     manyFiles: push(directory, registry.address, "many", many),
     imageName: rootfs ? rootfs.replace(/^.*\//, "") : "pod's starter (busybox)",

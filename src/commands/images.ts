@@ -7,7 +7,7 @@ import { imageListStyle, imageRows } from "../format/images.ts";
 import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
 import { listContainers } from "../storage/containers.ts";
-import { createdMs, findImage, type Image, listImages } from "../storage/images.ts";
+import { createdMs, findImage, type Image, isDangling, listImages } from "../storage/images.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const args = {
@@ -50,8 +50,7 @@ export default defineCommand({
 
 const tests: FilterTests<Image> = {
   before: (image, value) => createdMs(image) < createdMs(named(value)),
-  dangling: (image, value) =>
-    parseFlagFilter("dangling", value) === image.references.every((reference) => reference.includes("@")),
+  dangling: (image, value) => parseFlagFilter("dangling", value) === isDangling(image),
   label: (image, value) => hasLabel(image.config.config?.Labels, value),
   reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
   since: (image, value) => createdMs(image) > createdMs(named(value)),

@@ -16,7 +16,7 @@ export default defineCommand({
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
     await forEach(operands, options.force, (name) => {
-      const removed = removeImage(name, { force: options.force, containers: listContainers });
+      const removed = removeImage(name, { force: options.force, containers: listContainers() });
       for (const reference of removed.untagged) output.line(`Untagged: ${reference}`);
       for (const digest of removed.deleted) output.line(`Deleted: ${digest}`);
     });

@@ -16,7 +16,7 @@ export function applyFilters<T>(items: T[], filters: Filter[], tests: FilterTest
       throw new UsageError(`invalid filter '${name}'`, { hint: `the filters are ${Object.keys(tests).join(", ")}` });
     }
     const values = entries.map(([, value]) => value);
-    if (name === "label") return (item: T) => values.every((value) => fits(item, value));
+    if (/^label!?$/.test(name)) return (item: T) => values.every((value) => fits(item, value));
     return (item: T) => values.some((value) => fits(item, value));
   });
   return items.filter((item) => checks.every((check) => check(item)));

@@ -88,7 +88,10 @@ export async function openPartialBlob(descriptor: Descriptor): Promise<PartialBl
     const fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
     try {
       while (!lock(fd, "exclusive", false)) await Bun.sleep(50);
-      if (isStill(fd, path)) return await resume(fd, path, descriptor, algorithm);
+      if (isStill(fd, path)) {
+        if (!hasBlob(descriptor.digest)) return await resume(fd, path, descriptor, algorithm);
+        rmSync(path, { force: true }); // made anew when who held the lock had just finished
+      }
     } catch (error) {
       close(fd);
       throw error;
@@ -127,7 +130,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
         writeAt(fd, chunk, offset);
       } catch (error) {
         if (!hasCode(error, "ENOSPC", "EDQUOT", "EFBIG")) throw error;
-        drop(`write ${path}`, error, "free some space, then try again");
+        drop(`write ${path}`, error);
       }
       hasher.update(chunk);
       offset += chunk.length;
@@ -149,8 +152,10 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       partial.close();
     },
     close() {
-      if (isOpen) close(fd);
+      if (!isOpen) return;
       isOpen = false;
+      if (offset === 0) rmSync(path, { force: true }); // nothing to go on with
+      close(fd);
     },
   };
   return partial;

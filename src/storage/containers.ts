@@ -148,7 +148,8 @@ function nameConflict(name: string, owner: string): ConflictError {
   );
 }
 
-function readName(name: string): string | undefined {
+/** The id of the container that has this name. */
+export function readName(name: string): string | undefined {
   try {
     return readlinkSync(join(paths.names, name));
   } catch (error) {
@@ -172,14 +173,6 @@ export function listContainers(): Container[] {
     .map((id) => readContainer(id))
     .filter((container) => container !== undefined)
     .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
-}
-
-/** What these containers need of images: for `collectGarbage`. */
-export function usedBy(containers: Container[]): { images: Set<string>; layers: Set<string> } {
-  return {
-    images: new Set(containers.map(({ record }) => record.image.id)),
-    layers: new Set(containers.flatMap(({ record }) => record.layers)),
-  };
 }
 
 /** By name, id, or a prefix of the id that fits one only. Throws NotFoundError or ConflictError. */

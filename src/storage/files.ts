@@ -1,7 +1,7 @@
 /** Files of the store: whole or not at all, locks, temporary folders. */
 
 import { basename, dirname, join } from "node:path";
-import { hasCode, PodError } from "../errors.ts";
+import { hasCode, PodError, rootCause } from "../errors.ts";
 import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR } from "../ns/constants.ts";
 import { close, lock, open, statAt, syncFs } from "../ns/sys/file.ts";
 import {
@@ -61,12 +61,26 @@ export function parseJson<T>(text: string, path: string): T {
   try {
     return JSON.parse(text) as T;
   } catch (error) {
-    throw new PodError(`read ${path}: it is damaged`, { cause: error, hint: `move ${path} away, then try again` });
+    throw new PodError(`read ${path}: it is damaged`, {
+      cause: error,
+      hint: "`pod system check --repair` mends what it can",
+    });
   }
 }
 
 export function writeJson(path: string, value: unknown): void {
   writeFileAtomic(path, `${JSON.stringify(value)}\n`);
+}
+
+/** Runs `action`, and where the disk is full once more with the store's reserve given up: for what removal has to write. */
+export function withReserve<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!hasCode(rootCause(error), "ENOSPC", "EDQUOT")) throw error;
+    rmSync(paths.reserve, { force: true });
+    return action();
+  }
 }
 
 /** Runs `action` while holding the store's lock `name`. For short work only; not to be nested for one name. */
@@ -121,15 +135,6 @@ export function syncStore(): void {
   } finally {
     close(fd);
   }
-}
-
-/** What to do where the store's file system was full. */
-export function spaceHint(error: unknown): string | undefined {
-  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
-}
-
-function rootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? rootCause(error.cause) : error;
 }
 
 /** Writes all bytes at `position` of the file: pwrite(2). */

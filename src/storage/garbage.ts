@@ -1,26 +1,22 @@
 /** Collection: blobs, layers, downloads and temporary folders that nothing names any more. */
 
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { hasCode } from "../errors.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
-import { lstatSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
-import type { ImageConfig, Manifest } from "../spec.ts";
-import { blobPath, deleteBlob, hasBlob, readJsonBlob } from "./blobs.ts";
-import { makeTemporaryDir, readJson, removeTree, sweepTemporary, withLock } from "./files.ts";
-import { changeIndex, readIndex } from "./images.ts";
-import { chainIds, type LayerRecord, layerFolder, layerLink } from "./layers.ts";
-import { leasedNames, leasesLock } from "./leases.ts";
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
+import { makeTemporaryDir, removeTree, withLock, withReserve } from "./files.ts";
+import { layerFolder, layerLink, layerName } from "./layers.ts";
+import { leasesLock } from "./leases.ts";
 import { paths } from "./store.ts";
-
-/** What containers need: image ids (digests of configs) and chainIds. */
-export interface ContainersUse {
-  images: Set<string>;
-  layers: Set<string>;
-}
+import { isOfLiveProcess } from "./tags.ts";
+import { allocatedBytes } from "./usage.ts";
+import { usedNames } from "./used.ts";
 
 export interface Collected {
   /** Digests of blobs, chainIds of layers. */
   deleted: string[];
+  /** Bytes of blocks that came free; 0 where they were not measured. */
   reclaimedBytes: number;
 }
 
@@ -28,84 +24,119 @@ export interface Collected {
 const partialDays = 7;
 
 /**
- * Deletes all that no image, container or lease names. `containersUse` is best a function: it is called while no new
- * lease can be taken, so a container recorded a moment ago counts. `deleted` holds digests of blobs and chainIds.
+ * Deletes all that no image, container or lease names, and what killed commands left. `measure`: find out how many bytes
+ * that frees, which takes a look at each file.
  */
-export function collectGarbage(containersUse: ContainersUse | (() => ContainersUse)): Collected {
-  sweepTemporary();
-  const doomed = makeTemporaryDir();
-  const result: Collected = { deleted: [], reclaimedBytes: 0 };
+export function collectGarbage({ measure = false } = {}): Collected {
+  return withReserve(() => collect(measure));
+}
+
+function collect(measure: boolean): Collected {
+  const doomed = new Doomed();
   try {
-    withLock(leasesLock, () => {
-      // In this order: who goes from a lease to a record is seen in one of them.
-      const used = leasedNames();
-      addContainers(used, typeof containersUse === "function" ? containersUse() : containersUse);
-      addImages(used);
-      collectBlobs(used, result);
-      collectLayers(used, result, doomed);
-      collectPartials();
+    const deleted = withLock(leasesLock, () => {
+      const used = usedNames();
+      const names = [...collectBlobs(used, doomed), ...collectLayers(used, doomed)];
+      sweepLinks(used);
+      collectPartials(doomed);
+      return names;
     });
+    sweepLayerLocks();
+    collectTemporary(doomed);
+    return { deleted, reclaimedBytes: measure ? doomed.allocatedBytes() : 0 };
   } finally {
-    removeTree(doomed); // the long part: needs no lock
-  }
-  return result;
-}
-
-/** A container keeps its layers, and its image's config; the rest of an image that was removed is not needed to run. */
-function addContainers(used: Set<string>, { images, layers }: ContainersUse): void {
-  for (const name of [...images, ...layers]) used.add(name);
-}
-
-/** Adds what the images use, and takes those from the index whose blobs are gone. */
-function addImages(used: Set<string>): void {
-  const { manifests } = readIndex();
-  const isWhole = ({ digest }: { digest: string }) => {
-    const manifest = hasBlob(digest) ? readJsonBlob<Manifest>(digest) : undefined;
-    if (!manifest || !hasBlob(manifest.config.digest)) return false;
-    const config = readJsonBlob<ImageConfig>(manifest.config.digest);
-    used.add(digest).add(manifest.config.digest);
-    for (const layer of manifest.layers) used.add(layer.digest);
-    for (const chainId of chainIds(config.rootfs.diff_ids)) used.add(chainId);
-    return true;
-  };
-  if (manifests.map(isWhole).includes(false)) changeIndex((entries) => entries.filter(isWhole));
-}
-
-function collectBlobs(used: Set<string>, result: Collected): void {
-  for (const algorithm of readdirSync(paths.blobs)) {
-    for (const hex of readdirSync(join(paths.blobs, algorithm))) {
-      const digest = `${algorithm}:${hex}`;
-      if (used.has(digest)) continue;
-      result.reclaimedBytes += lstatSync(blobPath(digest)).size;
-      result.deleted.push(digest);
-      deleteBlob(digest);
-    }
+    removeTree(doomed.dir); // the long part: needs no lock
   }
 }
 
-/** Moves layers away, which is quick and leaves none half deleted. */
-function collectLayers(used: Set<string>, result: Collected, doomed: string): void {
+/** Where things are moved to before they are deleted: that is quick and leaves none half deleted. */
+class Doomed {
+  readonly dir = makeTemporaryDir();
+  readonly #taken: string[] = [];
+
+  take(path: string): void {
+    const folder = join(this.dir, basename(dirname(path)));
+    mkdirSync(folder, { recursive: true });
+    const target = join(folder, basename(path));
+    renameSync(path, target);
+    this.#taken.push(target);
+  }
+
+  allocatedBytes(): number {
+    return this.#taken.reduce((sum, path) => sum + allocatedBytes(path), 0);
+  }
+}
+
+function collectBlobs(used: Set<string>, doomed: Doomed): string[] {
+  const digests = readdirSync(paths.blobs).flatMap((algorithm) =>
+    readdirSync(join(paths.blobs, algorithm)).map((hex) => `${algorithm}:${hex}`),
+  );
+  const unused = digests.filter((digest) => !used.has(digest));
+  for (const digest of unused) doomed.take(join(paths.blobs, digest.replace(":", "/")));
+  return unused;
+}
+
+function collectLayers(used: Set<string>, doomed: Doomed): string[] {
   const usedFolders = new Set([...used].map(layerFolder));
-  for (const folder of readdirSync(paths.layers)) {
-    if (usedFolders.has(folder)) continue;
-    const record = readJson<LayerRecord>(join(paths.layers, folder, "layer.json"));
-    renameSync(join(paths.layers, folder), join(doomed, folder));
-    if (!record) continue;
-    rmSync(join(paths.root, layerLink(record.chainId)), { force: true });
-    result.reclaimedBytes += record.sizeBytes;
-    result.deleted.push(record.chainId);
+  const unused = readdirSync(paths.layers).filter((folder) => !usedFolders.has(folder));
+  for (const folder of unused) doomed.take(join(paths.layers, folder));
+  return unused.map(layerName);
+}
+
+/** Links of layers that are gone, also of those that were never finished: who is extracting has a lease. */
+function sweepLinks(used: Set<string>): void {
+  const usedLinks = new Set([...used].map((name) => basename(layerLink(name))));
+  for (const link of readdirSync(paths.links)) {
+    if (!usedLinks.has(link)) rmSync(join(paths.links, link), { force: true });
   }
 }
 
-function collectPartials(): void {
+function collectPartials(doomed: Doomed): void {
   for (const name of readdirSync(paths.partials)) {
     const path = join(paths.partials, name);
+    if (isGivenUp(path)) ifUnlocked(path, () => doomed.take(path));
+  }
+}
+
+/** Whether nobody has added to this download for seven days. */
+export function isGivenUp(partial: string): boolean {
+  try {
+    return Date.now() - lstatSync(partial).mtimeMs > partialDays * 24 * 3600 * 1000;
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    return false; // it has just been finished
+  }
+}
+
+/** Lock files of extractions that were killed. Who waits for one sees that it is gone, and begins anew. */
+function sweepLayerLocks(): void {
+  for (const name of readdirSync(paths.locks)) {
+    if (!name.startsWith("layer-")) continue;
+    const path = join(paths.locks, name);
+    ifUnlocked(path, () => rmSync(path, { force: true }));
+  }
+}
+
+function ifUnlocked(path: string, action: () => void): void {
+  try {
     const fd = open(path, O_RDWR);
     try {
-      const isOld = Date.now() - lstatSync(path).mtimeMs > partialDays * 24 * 3600 * 1000;
-      if (isOld && lock(fd, "exclusive", false)) rmSync(path, { force: true });
+      if (lock(fd, "exclusive", false)) action();
     } finally {
       close(fd);
+    }
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error; // its holder has finished
+  }
+}
+
+function collectTemporary(doomed: Doomed): void {
+  for (const name of readdirSync(paths.temporary)) {
+    if (isOfLiveProcess(name)) continue;
+    try {
+      doomed.take(join(paths.temporary, name));
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) throw error; // another process sweeps too
     }
   }
 }

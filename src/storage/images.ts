@@ -5,7 +5,7 @@ import { formatReference, parseReference, type Reference, withDefaultTag } from 
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
-import { readJson, withLock, writeJson } from "./files.ts";
+import { readJson, withLock, withReserve, writeJson } from "./files.ts";
 import { chainIds, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
 
@@ -102,9 +102,23 @@ export function removeReference(reference: string): void {
   changeIndex((manifests) => takeName(manifests, reference));
 }
 
-/** Takes an image with all its names from the index; `collectGarbage` removes what only it used. */
-export function deleteImage(image: Image): void {
-  changeIndex((manifests) => manifests.filter(({ digest }) => digest !== image.digest));
+/**
+ * Takes images with the names that they had from the index; `collectGarbage` removes what only they used. A name that
+ * another command has given one meanwhile keeps it.
+ */
+export function deleteImage(...images: Image[]): void {
+  const leaving = new Map(images.map(({ digest, references }) => [digest, references]));
+  const stays = (entry: Descriptor) => {
+    const name = nameOf(entry);
+    const names = leaving.get(entry.digest);
+    return !names || (name !== undefined && !names.includes(name));
+  };
+  changeIndex((manifests) => manifests.filter(stays));
+}
+
+/** Without a tag: no name at all, or digests alone. */
+export function isDangling({ references }: Image): boolean {
+  return references.every((reference) => reference.includes("@"));
 }
 
 /** Bytes of the files of each layer, from the lowest up; of its blob where it was never extracted. */
@@ -122,8 +136,14 @@ export function readIndex(): Index {
 export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): void {
   withLock("index", () => {
     const index = readIndex();
-    writeJson(paths.index, { ...index, manifests: change(index.manifests) });
+    const manifests = change(index.manifests);
+    withReserve(() => writeJson(paths.index, { ...index, manifests }));
   });
+}
+
+/** Writes the list anew, whatever is there. */
+export function replaceIndex(manifests: Descriptor[]): void {
+  withLock("index", () => writeJson(paths.index, { schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
 }
 
 /** The index's entries, those of one manifest together. */
@@ -158,7 +178,8 @@ function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.
   return layerSizes({ manifest, config }).reduce((sum, size) => sum + size, 0);
 }
 
-function nameOf(entry: Descriptor): string | undefined {
+/** The name that an entry of the index gives its manifest. */
+export function nameOf(entry: Descriptor): string | undefined {
   return entry.annotations?.[nameAnnotation];
 }
 

@@ -16,7 +16,7 @@ import {
 import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
-import { makeTemporaryDir, readJson, removeTree, spaceHint, syncStore, withLockAsync } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, syncStore, withLockAsync } from "./files.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -62,28 +62,36 @@ export function layerFolder(chainId: string): string {
   return parseDigest(chainId).hex;
 }
 
+/** Where a layer belongs. */
+export interface LayerPlace {
+  diffId: string;
+  chainId: string;
+  /** chainIds of the layers below, the lowest first. */
+  parents: string[];
+}
+
+/** The chainId of the layer in the folder of this name. */
+export function layerName(folder: string): string {
+  return `${folder.length === 128 ? "sha512" : "sha256"}:${folder}`;
+}
+
 /**
  * Makes a layer of its archive: gzip, zstd or plain, by its first bytes. It appears whole, synced and with the right
  * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
  * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
  */
-export async function extractLayer(
-  source: AsyncIterable<Uint8Array>,
-  layer: { mediaType: string; diffId: string; chainId: string; parents: string[] },
-): Promise<void> {
+export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerPlace): Promise<void> {
   if (hasLayer(layer.chainId)) return;
   await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
     if (hasLayer(layer.chainId)) return;
     const temporary = makeTemporaryDir();
     try {
-      const { algorithm } = parseDigest(layer.diffId);
-      const { diffId, extracted } = await extractInto(join(temporary, "diff"), source, layer.parents, algorithm);
-      if (diffId !== layer.diffId) throw new PodError(`its content has the digest ${diffId}: the layer is refused`);
+      const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
-      throw new PodError(`extract layer ${layer.diffId}`, { cause: error, hint: spaceHint(error) });
+      throw new PodError(`extract layer ${layer.diffId}`, { cause: error });
     }
   });
 }
@@ -125,10 +133,22 @@ export async function makeLayer(
     });
     return { diffId, blob: { digest, size } };
   } catch (cause) {
-    throw new PodError("make a layer", { cause, hint: spaceHint(cause) });
+    throw new PodError("make a layer", { cause });
   } finally {
     removeTree(temporary);
   }
+}
+
+/** Makes the folder `dir` of the archive, which has to have the diffId. */
+export async function unpackLayer(
+  dir: string,
+  source: AsyncIterable<Uint8Array>,
+  layer: LayerPlace,
+): Promise<Extracted> {
+  const { algorithm } = parseDigest(layer.diffId);
+  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm);
+  if (diffId !== layer.diffId) throw new PodError(`its content has the digest ${diffId}: the layer is refused`);
+  return extracted;
 }
 
 /** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */

@@ -4,7 +4,7 @@
  */
 
 import { join } from "node:path";
-import { hasCode } from "../errors.ts";
+import { hasCode, PodError } from "../errors.ts";
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
 import { appendFileSync, readdirSync, readFileSync, rmSync } from "../ns/sys/fs.ts";
@@ -17,18 +17,19 @@ export const leasesLock = "leases-lock";
 
 /**
  * Keeps digests and chainIds from collection until `release` or the end of this process. Take the lease first, look
- * whether the things are there afterwards, and release it once a record (the index, a container) names them.
+ * whether the things are there afterwards, and release it once a record (the index, a container) names them. A function
+ * is called while nothing can be collected.
  */
-export function holdLease(names: string[]): { add(names: string[]): void; release(): void } {
+export function holdLease(names: string[] | (() => string[])): { add(names: string[]): void; release(): void } {
   const path = join(paths.leases, processTag());
   let fd: number | undefined = withLock(leasesLock, () => {
     const lease = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
     lock(lease, "exclusive");
-    appendFileSync(path, toLines(names));
+    append(path, typeof names === "function" ? names() : names);
     return lease;
   });
   return {
-    add: (more) => withLock(leasesLock, () => appendFileSync(path, toLines(more))),
+    add: (more) => withLock(leasesLock, () => append(path, more)),
     release() {
       if (fd === undefined) return;
       rmSync(path, { force: true });
@@ -58,11 +59,21 @@ export function leasedNames(): Set<string> {
   return names;
 }
 
+/** The pids of those that hold leases. To be called under `leasesLock`. */
+export function leaseHolders(): number[] {
+  leasedNames(); // leaves those of processes that live
+  return [...new Set(readdirSync(paths.leases).map((file) => Number.parseInt(file, 10)))];
+}
+
 /** Removes the leases of dead processes. Cheap where there are none. */
 export function sweepLeases(): void {
   if (readdirSync(paths.leases).length > 0) withLock(leasesLock, leasedNames);
 }
 
-function toLines(names: string[]): string {
-  return names.map((name) => `${name}\n`).join("");
+function append(path: string, names: string[]): void {
+  try {
+    appendFileSync(path, names.map((name) => `${name}\n`).join(""));
+  } catch (cause) {
+    throw new PodError(`write ${path}`, { cause });
+  }
 }

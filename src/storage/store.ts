@@ -40,6 +40,8 @@ export const paths = {
   locks: join(root, "locks"),
   /** One flocked file for each process that uses blobs and layers which no record names yet. */
   leases: join(root, "locks/leases"),
+  /** Given up on a full disk, so that something can be removed. */
+  reserve: join(root, "reserve"),
   /** What a process is making; swept once the process is gone. */
   temporary: join(root, "tmp"),
   /** `<id>`: processes that hold the user's namespace. */
@@ -65,6 +67,7 @@ export function openStore(): void {
     // An OCI image layout has both (image-layout.md).
     writeOnce(join(root, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
     writeOnce(paths.index, '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
+    writeReserve();
   } catch (error) {
     if (error instanceof PodError && !(error instanceof SyscallError)) throw error;
     const hint = hasCode(error, "EACCES", "EPERM", "EROFS", "ENOENT")
@@ -102,6 +105,16 @@ function claimRoot(): void {
   unlessExists(() =>
     writeFileSync(marker, "pod keeps its images and containers here, and deletes in here\n", { flag: "wx" }),
   );
+}
+
+const reserveBytes = 64 << 10; // a few folders and an index.json of some hundred names
+
+function writeReserve(): void {
+  try {
+    if (!existsSync(paths.reserve)) writeFileSync(paths.reserve, Buffer.alloc(reserveBytes), { mode: 0o600 });
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error; // when there is space again
+  }
 }
 
 /** Appears whole, and never replaces what a first run beside this one has written meanwhile. */

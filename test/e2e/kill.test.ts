@@ -8,9 +8,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Family, isRunning, type Role } from "./family.ts";
 import { type Host, onBothDrivers } from "./harness.ts";
+import { randomNumbers, seed } from "./random.ts";
 import { exitCode } from "./terminal.ts";
 
-const seed = Number(process.env.POD_TEST_SEED || Math.floor(Math.random() * 2 ** 32));
 const roundsPerDriver = 28;
 const modes = [["--rm"], ["-d"], [], ["-d", "--rm"]];
 
@@ -140,15 +140,4 @@ async function within(seconds: number, what: string, isDone: () => boolean): Pro
     if (performance.now() > deadline) throw new Error(`no ${what} after ${seconds} s`);
     await Bun.sleep(5);
   }
-}
-
-/** Mulberry32, by Tommy Ettinger: the same numbers for the same seed. */
-function randomNumbers(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -10,6 +10,7 @@ const tests = {
   name: (item: (typeof items)[number], value: string) => item.name === value,
   status: (item: (typeof items)[number], value: string) => item.status === value,
   label: (item: (typeof items)[number], value: string) => hasLabel(item.labels as Record<string, string>, value),
+  "label!": (item: (typeof items)[number], value: string) => !hasLabel(item.labels as Record<string, string>, value),
 };
 const names = (...filters: Filter[]) => applyFilters(items, filters, tests).map(({ name }) => name);
 
@@ -21,6 +22,7 @@ test("of labels all must fit", () => {
   expect(names(["label", "a"])).toEqual(["web", "db"]);
   expect(names(["label", "a=1"], ["label", "b=2"])).toEqual(["web"]);
   expect(names(["label", "a=2"])).toEqual([]);
+  expect(names(["label!", "b"], ["label!", "a=1"])).toEqual(["cache"]);
 });
 test("no filter lets all through, an unknown one is an error even without items", () => {
   expect(names()).toHaveLength(3);

@@ -93,15 +93,24 @@ test("collection keeps what images, containers and leases name, and takes everyt
     fs.utimesSync(old, 1, Date.now() / 1000 - 8 * 24 * 3600);
     fs.writeFileSync(`${store.paths.partials}/sha256-new`, "x");
     fs.mkdirSync(`${store.paths.temporary}/1-1-deadboot-1/diff`, { recursive: true });
-    const use = () => ({ images: new Set([used.id]), layers: new Set(used.config.rootfs.diff_ids) });
-    const { deleted, reclaimedBytes } = images.collectGarbage(use);
-    const rest = [fs.readdirSync(store.paths.partials), fs.readdirSync(store.paths.temporary)];
+    fs.mkdirSync(`${store.paths.layers}/${"a".repeat(64)}/diff`, { recursive: true });
+    fs.symlinkSync("../layers/x/diff", `${store.paths.links}/${"0".repeat(26)}`);
+    fs.writeFileSync(`${store.paths.locks}/layer-${"b".repeat(64)}`, "");
+    const container = `${store.paths.containers}/${"c".repeat(64)}`;
+    const record = { id: "c".repeat(64), image: { id: used.id }, layers: used.config.rootfs.diff_ids };
+    fs.mkdirSync(container);
+    fs.writeFileSync(`${container}/container.json`, JSON.stringify(record));
+    fs.writeFileSync(`${container}/state.json`, '{"status":"exited"}');
+    const { deleted, reclaimedBytes } = images.collectGarbage({ measure: true });
+    const { partials, temporary, layers, links } = store.paths;
+    const rest = [partials, temporary, layers, links].map((path) => fs.readdirSync(path));
+    rest.push(fs.readdirSync(store.paths.locks).filter((name) => name.startsWith("layer-")));
     lease.release();
-    const second = images.collectGarbage(use).deleted;
+    const second = images.collectGarbage().deleted;
     return {
       deleted: deleted.toSorted(),
-      gone: [gone.id, gone.digest, gone.config.rootfs.diff_ids[0]!, used.digest].toSorted(),
-      reclaimed: reclaimedBytes > 0,
+      gone: [gone.id, gone.digest, gone.config.rootfs.diff_ids[0]!, used.digest, `sha256:${"a".repeat(64)}`].toSorted(),
+      reclaimed: reclaimedBytes % 512 === 0 && reclaimedBytes > 0,
       rest,
       second,
       leased,
@@ -115,7 +124,7 @@ test("collection keeps what images, containers and leases name, and takes everyt
   });
   expect(result.deleted).toEqual(result.gone);
   expect(result.reclaimed).toBe(true);
-  expect(result.rest).toEqual([["sha256-new"], []]);
+  expect(result.rest).toEqual([["sha256-new"], [], [], [], []]);
   expect(result.second).toEqual([result.leased]);
   expect(result.left).toEqual([true, true, true, true]);
 });
@@ -137,8 +146,7 @@ test("a lease ends with its process", async () => {
   });
   const reader = holder.stdout.getReader();
   await reader.read();
-  const collect = () =>
-    inStore(home, ({ images }) => images.collectGarbage(() => ({ images: new Set(), layers: new Set() })).deleted);
+  const collect = () => inStore(home, ({ images }) => images.collectGarbage().deleted);
   expect(await collect()).toEqual([]);
   holder.kill("SIGKILL");
   await holder.exited;
@@ -152,7 +160,7 @@ test("an image whose blobs are gone is none, and collection takes it from the in
     const before = images.listImages().length;
     blobs.deleteBlob(image.id);
     const listed = images.listImages().length;
-    images.collectGarbage(() => ({ images: new Set(), layers: new Set() }));
+    images.collectGarbage();
     return [before, listed, JSON.parse(fs.readFileSync(store.paths.index, "utf8")).manifests.length];
   });
   expect([before, listed, index]).toEqual([1, 0, 0]);

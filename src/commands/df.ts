@@ -1,0 +1,49 @@
+import { defineCommand } from "citty";
+import { type OptionDefs, parseOptions } from "../args.ts";
+import {
+  containerUsageListStyle,
+  containerUsageRow,
+  imageUsageListStyle,
+  imageUsageRows,
+  totalListStyle,
+  totalRows,
+} from "../format/disk-usage.ts";
+import * as output from "../output.ts";
+import { type DiskUsage, diskUsage } from "../storage/diskusage.ts";
+
+const args = {
+  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  verbose: { type: "boolean", alias: "v", description: "Show detailed information on space usage" },
+} satisfies OptionDefs;
+
+export default defineCommand({
+  meta: { name: "df", description: "Show pod disk usage" },
+  args,
+  run({ rawArgs }) {
+    const { options } = parseOptions(rawArgs, args);
+    const usage = diskUsage();
+    if (!options.verbose) output.list(totalRows(usage), totalListStyle, options.format);
+    else if (options.format === undefined || options.format === "table") output.write("stdout", verboseText(usage));
+    else output.line(output.formatObject(verboseObject(usage), options.format, "disk usage"));
+  },
+});
+
+/** For a template or `json`: all of it is one object. */
+function verboseObject(usage: DiskUsage) {
+  return {
+    Images: usage.images.flatMap(imageUsageRows),
+    Containers: usage.containers.map(containerUsageRow),
+    InterruptedPulls: totalRows(usage)[2],
+  };
+}
+
+function verboseText(usage: DiskUsage): string {
+  const { Images, Containers, InterruptedPulls } = verboseObject(usage);
+  return [
+    "Images space usage:\n",
+    output.formatList(Images, imageUsageListStyle, "table"),
+    "Containers space usage:\n",
+    output.formatList(Containers, containerUsageListStyle, "table"),
+    `Interrupted pulls: ${InterruptedPulls!.TotalCount}, ${InterruptedPulls!.Size}\n`,
+  ].join("\n");
+}

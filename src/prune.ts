@@ -1,0 +1,63 @@
+/** Removal of what is not in use: `container prune`, `image prune`, `system prune`. */
+
+import { familiarName, parseReference } from "./reference.ts";
+import { repairContainers } from "./repair.ts";
+import { type Container, containerDir, deleteContainer, isAlive, listContainers } from "./storage/containers.ts";
+import { withLock } from "./storage/files.ts";
+import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
+import { chainIds } from "./storage/layers.ts";
+import { leasedNames, leasesLock } from "./storage/leases.ts";
+import { allocatedBytes } from "./storage/usage.ts";
+
+/** Removes the containers that do not run. `select` gives those of them that are meant. */
+export function pruneContainers(select: (containers: Container[]) => Container[]): {
+  deleted: string[];
+  reclaimedBytes: number;
+} {
+  repairContainers();
+  const deleted: string[] = [];
+  let reclaimedBytes = 0;
+  for (const { record } of select(listContainers().filter(isStopped))) {
+    reclaimedBytes += allocatedBytes(containerDir(record.id));
+    deleteContainer(record)();
+    deleted.push(record.id);
+  }
+  return { deleted, reclaimedBytes };
+}
+
+/** One that is just being started is not. */
+function isStopped({ state }: Container): boolean {
+  if (state.status === "created") return !(state.monitor && isAlive(state.monitor));
+  return state.status !== "running";
+}
+
+/**
+ * Removes the images that no container uses, of them only the dangling unless `all`, and what nothing names. `lines`
+ * are Docker's.
+ */
+export function pruneImages({ all, select }: { all: boolean; select: (images: Image[]) => Image[] }): {
+  lines: string[];
+  reclaimedBytes: number;
+} {
+  const removed = withLock(leasesLock, () => {
+    const leased = leasedNames();
+    const used = new Set(listContainers().map(({ record }) => record.image.id));
+    const images = select(listImages()).filter(
+      (image) => (all || isDangling(image)) && !used.has(image.id) && !leased.has(image.digest),
+    );
+    if (images.length) deleteImage(...images);
+    return images;
+  });
+  const { deleted, reclaimedBytes } = collectGarbage({ measure: true });
+  const gone = new Set(deleted);
+  return { lines: removed.flatMap((image) => linesOf(image, gone)), reclaimedBytes };
+}
+
+/** A layer that several of the images had is told with the first. */
+function linesOf(image: Image, gone: Set<string>): string[] {
+  const layers = chainIds(image.config.rootfs.diff_ids).filter((chainId) => gone.delete(chainId));
+  return [
+    ...image.references.map((reference) => `untagged: ${familiarName(parseReference(reference))}`),
+    ...[image.id, ...layers].map((digest) => `deleted: ${digest}`),
+  ];
+}

@@ -1,0 +1,128 @@
+/** What the store takes on disk, and what of it could be freed. Bytes are of allocated blocks; what is shared counts once. */
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Container, containerDir, listContainers } from "./containers.ts";
+import { isGivenUp } from "./garbage.ts";
+import { type Image, listImages } from "./images.ts";
+import { layerName } from "./layers.ts";
+import { paths } from "./store.ts";
+import { allocatedBytes } from "./usage.ts";
+import { partsOf } from "./used.ts";
+
+export interface ImageUsage {
+  image: Image;
+  /** Blobs and extracted layers; `sharedBytes` of them belong to other images too. */
+  sizeBytes: number;
+  sharedBytes: number;
+  /** Ids of the containers that use it. */
+  containers: string[];
+}
+
+export interface ContainerUsage {
+  container: Container;
+  sizeBytes: number;
+}
+
+/** A kind of thing: how many there are, how many are in use, and what removing the others would free. */
+export interface Total {
+  total: number;
+  active: number;
+  sizeBytes: number;
+  reclaimableBytes: number;
+}
+
+export interface DiskUsage {
+  images: ImageUsage[];
+  containers: ContainerUsage[];
+  totals: { images: Total; containers: Total; partials: Total };
+}
+
+/** Looks at every file of the store: to be called in the user's namespace. */
+export function diskUsage(): DiskUsage {
+  const sizes = sizesByName();
+  const containers = listContainers().map((container) => ({
+    container,
+    sizeBytes: allocatedBytes(containerDir(container.record.id)),
+  }));
+  const images = imageUsages(sizes, containers);
+  const stopped = containers.filter(({ container }) => container.state.status !== "running");
+  return {
+    images,
+    containers,
+    totals: {
+      images: imagesTotal(sizes, images, containers),
+      containers: {
+        total: containers.length,
+        active: containers.length - stopped.length,
+        sizeBytes: sum(containers.map(({ sizeBytes }) => sizeBytes)),
+        reclaimableBytes: sum(stopped.map(({ sizeBytes }) => sizeBytes)),
+      },
+      partials: partialsTotal(),
+    },
+  };
+}
+
+/** Bytes of each blob and layer that is there. An uncompressed lowest layer's blob and folder share a name. */
+function sizesByName(): Map<string, number> {
+  const sizes = new Map<string, number>();
+  const add = (name: string, path: string) => sizes.set(name, (sizes.get(name) ?? 0) + allocatedBytes(path));
+  for (const algorithm of readdirSync(paths.blobs)) {
+    const folder = join(paths.blobs, algorithm);
+    for (const hex of readdirSync(folder)) add(`${algorithm}:${hex}`, join(folder, hex));
+  }
+  for (const folder of readdirSync(paths.layers)) add(layerName(folder), join(paths.layers, folder));
+  return sizes;
+}
+
+function imageUsages(sizes: Map<string, number>, containers: ContainerUsage[]): ImageUsage[] {
+  const images = listImages().map((image) => ({ image, parts: new Set(partsOf(image)) }));
+  const users = new Map<string, number>();
+  for (const { parts } of images) for (const name of parts) users.set(name, (users.get(name) ?? 0) + 1);
+  return images.map(({ image, parts }) => ({
+    image,
+    sizeBytes: sumOf(sizes, [...parts]),
+    sharedBytes: sumOf(
+      sizes,
+      [...parts].filter((name) => users.get(name)! > 1),
+    ),
+    containers: containers
+      .filter(({ container }) => container.record.image.id === image.id)
+      .map(({ container }) => container.record.id),
+  }));
+}
+
+/** What nothing names any more belongs to images too: to those that were. */
+function imagesTotal(sizes: Map<string, number>, images: ImageUsage[], containers: ContainerUsage[]): Total {
+  const active = images.filter((usage) => usage.containers.length > 0);
+  const kept = new Set([
+    ...active.flatMap(({ image }) => partsOf(image)),
+    ...containers.flatMap(({ container: { record } }) => [record.image.id, ...record.layers]),
+  ]);
+  const sizeBytes = sum([...sizes.values()]);
+  return {
+    total: images.length,
+    active: active.length,
+    sizeBytes,
+    reclaimableBytes: sizeBytes - sumOf(sizes, [...kept]),
+  };
+}
+
+function partialsTotal(): Total {
+  const partials = readdirSync(paths.partials).map((name) => join(paths.partials, name));
+  const givenUp = partials.filter(isGivenUp);
+  return {
+    total: partials.length,
+    active: partials.length - givenUp.length,
+    sizeBytes: sum(partials.map(allocatedBytes)),
+    reclaimableBytes: sum(givenUp.map(allocatedBytes)),
+  };
+}
+
+function sumOf(sizes: Map<string, number>, names: string[]): number {
+  return sum(names.map((name) => sizes.get(name) ?? 0));
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
