@@ -223,10 +223,12 @@ export function readContainer(id: string): Container | undefined {
  * setuid program (PR_SET_PDEATHSIG), and then repairContainers ends it. What it would have exited with is unknown.
  */
 function trueState(state: ContainerState): ContainerState {
-  if (state.status !== "running") return state;
-  if ([state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
+  const isActive = state.status === "running" || state.starting || state.restarting;
+  if (!isActive || [state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
+  const ended = { ...state, starting: undefined, restarting: undefined, paused: undefined };
+  if (state.status !== "running") return ended;
   return {
-    ...state,
+    ...ended,
     status: "exited",
     exitCode: state.exitCode ?? 137,
     error: state.error ?? "its monitor was killed",
