@@ -106,8 +106,10 @@ function finishUserNamespace(finish: () => void, lockFd: number): void {
  */
 export function forkInUserNamespace(child: (finish: (() => void) | undefined) => number): number {
   makeDirectories();
+  const holder = inside ? undefined : liveHolder();
+  if (holder !== undefined) return fork(() => child(joinEarly(holder)));
   const lockFd = openLock();
-  if (inside || liveHolder() !== undefined || !lock(lockFd, "exclusive", false) || liveHolder() !== undefined) {
+  if (inside || !lock(lockFd, "exclusive", false) || liveHolder() !== undefined) {
     close(lockFd);
     return fork(() => child(undefined));
   }
@@ -127,6 +129,17 @@ export function forkInUserNamespace(child: (finish: (() => void) | undefined) =>
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   } finally {
     for (const fd of [answer.readFd, answer.writeFd, lockFd]) close(fd); // the copy still has them
+  }
+}
+
+/** Before anything else is done in a copy: with what else it does its heap grows, and then it has threads. */
+function joinEarly(holder: number): (() => void) | undefined {
+  try {
+    joinUserNamespace(holder);
+    inside = true;
+    return () => {};
+  } catch {
+    return undefined; // it has ended: beginUserNamespace() looks for another
   }
 }
 
