@@ -44,7 +44,7 @@ export function enterUserNamespace(): void {
 }
 
 /** unshare(2) and setns(2) are EINVAL in a process with threads. */
-class ThreadsError extends PodError {
+export class ThreadsError extends PodError {
   constructor(cause: unknown) {
     super("enter a user namespace: this process has threads", { cause });
   }
@@ -106,10 +106,8 @@ function finishUserNamespace(finish: () => void, lockFd: number): void {
  */
 export function forkInUserNamespace(child: (finish: (() => void) | undefined) => number): number {
   makeDirectories();
-  const holder = inside ? undefined : liveHolder();
-  if (holder !== undefined) return fork(() => child(joinEarly(holder)));
   const lockFd = openLock();
-  if (inside || !lock(lockFd, "exclusive", false) || liveHolder() !== undefined) {
+  if (inside || liveHolder() !== undefined || !lock(lockFd, "exclusive", false) || liveHolder() !== undefined) {
     close(lockFd);
     return fork(() => child(undefined));
   }
@@ -129,17 +127,6 @@ export function forkInUserNamespace(child: (finish: (() => void) | undefined) =>
     throw new PodError("enter a user namespace", { cause: error, hint: userNamespaceHint(error) });
   } finally {
     for (const fd of [answer.readFd, answer.writeFd, lockFd]) close(fd); // the copy still has them
-  }
-}
-
-/** Before anything else is done in a copy: with what else it does its heap grows, and then it has threads. */
-function joinEarly(holder: number): (() => void) | undefined {
-  try {
-    joinUserNamespace(holder);
-    inside = true;
-    return () => {};
-  } catch {
-    return undefined; // it has ended: beginUserNamespace() looks for another
   }
 }
 
@@ -181,7 +168,9 @@ export function mappedIds(kind: "uid" | "gid"): IdMapping[] {
 }
 
 function joinLiveHolder(): boolean {
-  for (let holder = liveHolder(); holder !== undefined; holder = liveHolder()) {
+  const tried: number[] = [];
+  for (let holder = liveHolder(); holder !== undefined; holder = liveHolder(tried)) {
+    tried.push(holder);
     try {
       joinUserNamespace(holder);
       return true;
@@ -193,9 +182,10 @@ function joinLiveHolder(): boolean {
   return false;
 }
 
-/** The pid of a process that holds the user's namespace. */
-function liveHolder(): number | undefined {
+/** The pid of a process that holds the user's namespace, and is none of these. */
+function liveHolder(except: number[] = []): number | undefined {
   for (const name of holderNames()) {
+    if (except.includes(Number(name))) continue;
     try {
       const holder = JSON.parse(readText(holderFile(name))) as { pid: number; startTime: number; bootId: string };
       if (holder.bootId === bootId() && startTimeOf(holder.pid) === holder.startTime) return holder.pid;
