@@ -19,7 +19,7 @@ export interface Template {
 export function compileTemplate(text: string, typeName: string): Template {
   const nodes = parseTemplate(text, Object.keys(functions));
   return {
-    run: (data, changed = {}) => new Run(data, { ...functions, ...changed }, typeName).document(nodes),
+    run: (data, changed) => new Run(data, changed ? { ...functions, ...changed } : functions, typeName).document(nodes),
     check: (fields) => checkNodes(nodes, true, fields, typeName),
   };
 }

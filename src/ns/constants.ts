@@ -68,6 +68,7 @@ export const LOCK_NB = 4;
 // <sys/stat.h>
 export const S_IFMT = 0o170000;
 export const S_IFLNK = 0o120000;
+export const S_IFSOCK = 0o140000;
 export const S_IFREG = 0o100000;
 export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
@@ -85,6 +86,13 @@ export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_CAP_AMBIENT = 47;
 export const PR_CAP_AMBIENT_RAISE = 2;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
+// <sys/inotify.h>
+export const IN_MODIFY = 0x2;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
 
 // <poll.h>
 export const POLLIN = 0x1;

@@ -2,9 +2,10 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
+import { containerDir } from "./containers.ts";
 import { btrfsTree } from "./drivers/btrfs.ts";
 import { vfsTree } from "./drivers/vfs.ts";
-import { layerLink } from "./layers.ts";
+import { layerDir, layerLink } from "./layers.ts";
 import { paths } from "./store.ts";
 
 export type DriverName = "overlay" | "fuse-overlayfs" | "btrfs" | "vfs";
@@ -53,4 +54,9 @@ export function rootfsMount(container: {
     });
   }
   return { driver: container.driver, target, options: joined };
+}
+
+/** The folders that a container's tree is merged of, from wherever one looks: its own, and its layers, the topmost first. */
+export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): { upper: string; lower: string[] } {
+  return { upper: join(containerDir(id), "upper"), lower: layers.toReversed().map(layerDir) };
 }
