@@ -3,7 +3,7 @@
 import type { ListStyle } from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
 import type { Image } from "../storage/images.ts";
-import { goMap } from "./functions.ts";
+import { goMap } from "./go-values.ts";
 import { formatAge, formatSize, formatTime, shortId } from "./units.ts";
 
 const columns = {

@@ -2,7 +2,7 @@
 
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
-import { goMap } from "./functions.ts";
+import { goMap } from "./go-values.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
