@@ -30,6 +30,11 @@ export function write(stream: Stream, data: string | Uint8Array): void {
   }
 }
 
+/** Text in the place of what was there before; where that is no terminal it follows it. */
+export function redraw(text: string): void {
+  write("stdout", isTerminal("stdout") ? `\x1b[H\x1b[2J${text}` : text);
+}
+
 /** Whether cursor movement makes sense there. */
 export function isTerminal(stream: Stream): boolean {
   return getTerminalAttributes(fdOf[stream]) !== undefined && config.term !== "dumb";
@@ -68,8 +73,8 @@ export function note(text: string): void {
 export interface ListStyle {
   /** What errors call a row: `container`. */
   typeName: string;
-  /** Every field with its heading: `{ ID: "CONTAINER ID" }`. */
-  headings: Record<string, string>;
+  /** Every field with its heading: `{ ID: "CONTAINER ID" }`; of a method what it gives for its argument. */
+  headings: Record<string, string | ((argument: string) => string)>;
   /** The template of the usual table, cells separated by tabs. */
   standard: string;
 }
@@ -80,7 +85,7 @@ export function list(rows: object[], style: ListStyle, format = "table"): void {
 }
 
 /** The text that `list` prints. Throws UsageError for a template that is wrong, also where there are no rows. */
-export function formatList(rows: object[], { typeName, headings, standard }: ListStyle, format: string): string {
+export function formatList(rows: object[], { typeName, headings, standard }: ListStyle, format = "table"): string {
   if (format === "json") return rows.map((row) => `${JSON.stringify(sortKeys(row))}\n`).join("");
   const [, table, custom] = format.match(/^(table(?=\s|$)\s*)?([\s\S]*)$/)!;
   const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");

@@ -41,12 +41,24 @@ export default defineCommand({
 });
 
 const tests: FilterTests<Image> = {
-  before: (image, value) => created(image) < created(named(value)),
-  dangling: (image, value) => parseFlagFilter("dangling", value) === isDangling(image),
-  label: (image, value) => hasLabel(image.config.config?.Labels, value),
-  reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
-  since: (image, value) => created(image) > created(named(value)),
-  until: (image, value) => BigInt(created(image)) * 1_000_000n < parseTime(value),
+  before: (value) => {
+    const time = created(named(value));
+    return (image) => created(image) < time;
+  },
+  dangling: (value) => {
+    const wanted = parseFlagFilter("dangling", value);
+    return (image) => isDangling(image) === wanted;
+  },
+  label: (value) => (image) => hasLabel(image.config.config?.Labels, value),
+  reference: (value) => (image) => image.references.some((reference) => fitsReference(reference, value)),
+  since: (value) => {
+    const time = created(named(value));
+    return (image) => created(image) > time;
+  },
+  until: (value) => {
+    const time = parseTime(value);
+    return (image) => BigInt(created(image)) * 1_000_000n < time;
+  },
 };
 
 /** Of an image with several names those that were asked for. */

@@ -1,28 +1,34 @@
 /** Containers as `ps` lists them. */
 
+import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import type { Container } from "../storage/containers.ts";
-import { formatAge, formatDuration, formatTime, shortId } from "./units.ts";
+import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
-export const containerListStyle: ListStyle = {
-  typeName: "container",
-  headings: {
-    ID: "CONTAINER ID",
-    Image: "IMAGE",
-    Command: "COMMAND",
-    CreatedAt: "CREATED AT",
-    RunningFor: "CREATED",
-    State: "STATE",
-    Status: "STATUS",
-    Ports: "PORTS",
-    Names: "NAMES",
-    Labels: "LABELS",
-    Mounts: "MOUNTS",
-    Networks: "NETWORKS",
-    Platform: "PLATFORM",
-  },
-  standard: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+const headings = {
+  ID: "CONTAINER ID",
+  Image: "IMAGE",
+  Command: "COMMAND",
+  CreatedAt: "CREATED AT",
+  RunningFor: "CREATED",
+  State: "STATE",
+  Status: "STATUS",
+  Ports: "PORTS",
+  Names: "NAMES",
+  Labels: "LABELS",
+  LocalVolumes: "LOCAL VOLUMES",
+  Mounts: "MOUNTS",
+  Networks: "NETWORKS",
+  Platform: "PLATFORM",
+  Label: (key: string) => key,
 };
+const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+/** With `sizes` one column more, of rows that have one. */
+export function containerListStyle(sizes: boolean): ListStyle {
+  if (!sizes) return { typeName: "container", headings, standard };
+  return { typeName: "container", headings: { ...headings, Size: "SIZE" }, standard: `${standard}\t{{.Size}}` };
+}
 
 /** One row; `{{.Label "key"}}` asks for a label. */
 export function containerRow({ record, state }: Container, { full = false, nowMs = Date.now() } = {}) {
@@ -42,11 +48,17 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
+    LocalVolumes: "0",
     Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
     Networks: record.network.mode,
     Platform: record.image.platform,
     Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
   };
+}
+
+/** The row with Docker's `4.1kB (virtual 8.1MB)`. */
+export function withSize<T extends object>(row: T, { writableBytes, totalBytes }: ContainerSizes) {
+  return { ...row, Size: `${formatSize(writableBytes)} (virtual ${formatSize(totalBytes)})` };
 }
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */

@@ -3,7 +3,7 @@
 import type { ListStyle } from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
 import type { Image } from "../storage/images.ts";
-import { goMap } from "./go-values.ts";
+import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 import { formatAge, formatSize, formatTime, shortId } from "./units.ts";
 
 const columns = {
@@ -53,14 +53,14 @@ export function inspectImage(image: Image) {
       User: config.User ?? "",
       ExposedPorts: goMap(config.ExposedPorts),
       Env: config.Env ?? [],
-      Cmd: config.Cmd ?? null,
-      Volumes: config.Volumes ? goMap(config.Volumes) : null,
+      Cmd: listOrNil(config.Cmd),
+      Volumes: mapOrNil(config.Volumes),
       WorkingDir: config.WorkingDir ?? "",
-      Entrypoint: config.Entrypoint ?? null,
-      OnBuild: config.OnBuild ?? null,
+      Entrypoint: listOrNil(config.Entrypoint),
+      OnBuild: listOrNil(config.OnBuild),
       Labels: goMap(config.Labels),
       StopSignal: config.StopSignal ?? "",
-      Shell: config.Shell ?? null,
+      Shell: listOrNil(config.Shell),
       Healthcheck: config.Healthcheck ?? null,
     },
     Architecture: architecture,
