@@ -5,7 +5,7 @@ import { containerTests } from "../format/container-filters.ts";
 import { containerListStyle, containerRow, withSize } from "../format/containers.ts";
 import { applyFilters } from "../format/filters.ts";
 import * as output from "../output.ts";
-import { listContainers } from "../storage/containers.ts";
+import { type ContainerState, listContainers } from "../storage/containers.ts";
 import { parseFilter, parseInteger } from "../values.ts";
 
 const args = {
@@ -50,9 +50,8 @@ function listed(options: Options<typeof args>): string {
   const asked = options.last ?? -1;
   const last = options.latest ? 1 : asked > 0 ? asked : Infinity;
   const showsAll = options.all || last < Infinity || options.filter.some(([name]) => name === "status");
-  const containers = applyFilters(listContainers(), options.filter, containerTests)
-    .filter(({ state }) => showsAll || state.status === "running")
-    .slice(0, last);
+  const isShown = showsAll ? undefined : ({ status }: ContainerState) => status === "running";
+  const containers = applyFilters(listContainers(isShown), options.filter, containerTests).slice(0, last);
   const rows = containers.map((container) => containerRow(container, { full: options.noTrunc }));
   if (options.quiet && !options.format) return rows.map(({ ID }) => `${ID}\n`).join("");
   const needsSizes = options.size || /\.Size\b/.test(options.format ?? "");

@@ -29,5 +29,5 @@ function hasColumn(cells: string[], column: number): boolean {
 
 /** tabwriter counts characters, not bytes. */
 function characters(text: string): number {
-  return [...text].length;
+  return /[^\0-\x7f]/.test(text) ? [...text].length : text.length;
 }

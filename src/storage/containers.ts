@@ -166,11 +166,11 @@ export function putState(id: string, state: ContainerState): void {
   renameSync(temporary, file);
 }
 
-/** All containers, newest first, with true states. */
-export function listContainers(): Container[] {
+/** All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read. */
+export function listContainers(wanted?: (state: ContainerState) => boolean): Container[] {
   if (!existsSync(paths.containers)) return [];
   return readdirSync(paths.containers)
-    .map((id) => readContainer(id))
+    .map((id) => readContainer(id, wanted))
     .filter((container) => container !== undefined)
     .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
 }
@@ -190,11 +190,13 @@ export function findContainer(text: string): Container {
   return container;
 }
 
-/** The record and its true state; undefined where it is gone. */
-export function readContainer(id: string): Container | undefined {
+/** The record and its true state; undefined where it is gone, or not `wanted`. */
+export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
+  const written = readJson<ContainerState>(join(containerDir(id), "state.json"));
+  const state = written && trueState(written);
+  if (!state || wanted?.(state) === false) return undefined;
   const record = readJson<ContainerRecord>(join(containerDir(id), "container.json"));
-  const state = readJson<ContainerState>(join(containerDir(id), "state.json"));
-  return record && state ? { record, state: trueState(state) } : undefined;
+  return record && { record, state };
 }
 
 /**
