@@ -17,6 +17,8 @@ const entering = [
   "pull",
   "rm",
   "rmi",
+  "cp",
+  "container cp",
   "unshare",
   "container rm",
   "container remove",

@@ -35,7 +35,7 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|container|container-sizes|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
+  /^(image|container|container-root|container-sizes|copy|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(pull|push|layer-fetch|upload-lanes|download|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,

@@ -58,6 +58,7 @@ export const O_PATH = 0x200000;
 // <linux/openat2.h>, openat2(2)
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
 // <sys/file.h>
@@ -73,6 +74,7 @@ export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
+export const S_IFSOCK = 0o140000;
 
 // <linux/prctl.h>
 export const PR_SET_PDEATHSIG = 1;

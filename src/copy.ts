@@ -1,0 +1,141 @@
+/** `cp`: files between a container and the host, by the rules of `docker cp` (docs.docker.com/reference/cli/docker/container/cp). */
+
+import { inContainerRoot } from "./container-root.ts";
+import { hasCode, NotFoundError, PodError, SyscallError } from "./errors.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, S_IFLNK, S_IFMT } from "./ns/constants.ts";
+import { readlinkAtBytes, resolveBytes, toByteString, toText } from "./ns/sys/bytes.ts";
+import { close, open, statAt } from "./ns/sys/file.ts";
+import { TreeCopier } from "./storage/copytree.ts";
+import { isDirectory } from "./storage/lower.ts";
+
+export interface CopyOptions {
+  /** The source's last name may be a symlink that is followed: `-L`. */
+  followLink: boolean;
+  /** Owners stay what they are, else they are root's in the container and the user's own on the host: `-a`. */
+  archive: boolean;
+}
+
+/** What was copied, in bytes of an archive of it. */
+export type Copied = number;
+
+/** Copies out of a container. `target` is absolute, and may end in `/` or `/.`, as `source` may. In the user's namespace. */
+export function copyFromContainer(container: string, source: string, target: string, options: CopyOptions): Copied {
+  return inContainerRoot(container, (rootFd) =>
+    copyBetween(containerEnd(container, rootFd, source), hostEnd(target), options),
+  );
+}
+
+/** Copies into a container. `source` is absolute. */
+export function copyToContainer(source: string, container: string, target: string, options: CopyOptions): Copied {
+  return inContainerRoot(container, (rootFd) =>
+    copyBetween(hostEnd(source), containerEnd(container, rootFd, target), options),
+  );
+}
+
+/** One side: a path below a root that it does not leave. */
+interface End {
+  rootFd: number;
+  /** A byte string, absolute, without `.`, `..` and a slash at its end. */
+  path: string;
+  /** It ended in `/` or `/.`: it is a folder, or a symlink to one. */
+  isFolder: boolean;
+  /** It ended in `/.`, or is the root: what is in the folder is meant. */
+  isContents: boolean;
+  missing: (path: string) => PodError;
+}
+
+function containerEnd(container: string, rootFd: number, path: string): End {
+  const missing = (text: string) => new NotFoundError(`Could not find the file ${text} in container ${container}`);
+  return { rootFd, ...parsePath(toByteString(path)), missing };
+}
+
+function hostEnd(path: string): End {
+  const missing = (text: string) => new NotFoundError(`lstat ${text}: no such file or directory`);
+  return { rootFd: open("/", O_PATH | O_DIRECTORY), ...parsePath(toByteString(path)), missing };
+}
+
+/** Of a byte string. As Docker does, `..` is taken off before symlinks are followed. */
+export function parsePath(text: string): Pick<End, "path" | "isFolder" | "isContents"> {
+  const steps: string[] = [];
+  for (const step of text.split("/")) {
+    if (step === "..") steps.pop();
+    else if (step !== "" && step !== ".") steps.push(step);
+  }
+  const isContents = /(^|\/)\.$/.test(text) || steps.length === 0;
+  return { path: `/${steps.join("/")}`, isFolder: isContents || text.endsWith("/"), isContents };
+}
+
+function copyBetween(source: End, target: End, { followLink, archive }: CopyOptions): Copied {
+  const from = openSource(source, followLink);
+  const isFolder = isDirectory(statAt(from, ""));
+  const { parentFd, name } = placeFor(target, source, isFolder);
+  const copier = new TreeCopier(parentFd, archive);
+  try {
+    if (name === undefined) copier.copyContents(from);
+    else copier.copy(from, name);
+  } catch (error) {
+    throw hasCode(error, "EROFS") ? new PodError("container rootfs is marked read-only", { cause: error }) : error;
+  }
+  return copier.archiveBytes;
+}
+
+/** What is to be copied, as an O_PATH descriptor. */
+export function openSource(source: End, followLink: boolean): number {
+  const { rootFd, path, isFolder } = source;
+  const follows = followLink || isFolder;
+  const fd = resolveBytes(rootFd, path, O_PATH | (follows ? 0 : O_NOFOLLOW), RESOLVE_IN_ROOT);
+  if (fd === undefined) throw source.missing(toText(path));
+  if (isFolder && !isDirectory(statAt(fd, ""))) throw new SyscallError("lstat", 20 /* ENOTDIR */, toText(path));
+  return fd;
+}
+
+/**
+ * Where it goes: a folder and the name in it; without a name the source's content goes into the folder. The cases, and
+ * the texts, are those of moby's PrepareArchiveCopy (pkg/archive/copy.go).
+ */
+function placeFor(target: End, source: End, sourceIsFolder: boolean): { parentFd: number; name?: string } {
+  const found = findTarget(target);
+  if (found.isFolder) {
+    const parentFd = openFolder(target, found.path);
+    return source.isContents && sourceIsFolder ? { parentFd } : { parentFd, name: baseOf(source.path) };
+  }
+  if (found.exists && sourceIsFolder) throw new PodError("cannot copy directory");
+  if (found.exists && target.isFolder) throw new SyscallError("lstat", 20 /* ENOTDIR */, toText(target.path));
+  if (!found.exists && target.isFolder && !sourceIsFolder) throw new NotFoundError("no such directory");
+  return { parentFd: openFolder(target, parentOf(found.path)), name: baseOf(found.path) };
+}
+
+const linksMaximum = 40; // the kernel's MAXSYMLINKS, path_resolution(7)
+
+/** Follows symlinks to where the target would be made, should it not exist. */
+function findTarget({ rootFd, path }: End): { path: string; exists: boolean; isFolder: boolean } {
+  let current = path;
+  for (let links = 0; links < linksMaximum; links++) {
+    const fd = resolveBytes(rootFd, current, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT);
+    if (fd === undefined) return { path: current, exists: false, isFolder: false };
+    try {
+      const status = statAt(fd, "");
+      if ((status.mode & S_IFMT) !== S_IFLNK) return { path: current, exists: true, isFolder: isDirectory(status) };
+      const link = readlinkAtBytes(fd, "");
+      current = parsePath(link.startsWith("/") ? link : `${parentOf(current)}/${link}`).path;
+    } finally {
+      close(fd);
+    }
+  }
+  throw new SyscallError("lstat", 40 /* ELOOP */, toText(path));
+}
+
+/** The descriptor holds the folder itself, whatever becomes of its path. */
+export function openFolder(target: End, path: string): number {
+  const fd = resolveBytes(target.rootFd, path, O_RDONLY | O_DIRECTORY, RESOLVE_IN_ROOT);
+  if (fd === undefined) throw target.missing(toText(path));
+  return fd;
+}
+
+function baseOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
