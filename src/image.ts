@@ -1,17 +1,22 @@
 /** Images: what the commands, the REST API and the builder do with them. */
 
 import { config } from "./config.ts";
-import { ConflictError, formatError, NotFoundError, RegistryError, UsageError } from "./errors.ts";
+import { formatError, NotFoundError, RegistryError, UsageError } from "./errors.ts";
 import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress, PushProgress } from "./progress.ts";
 import type { Pushed } from "./push.ts";
-import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
+import {
+  displayName,
+  familiarName,
+  formatReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "./reference.ts";
 import { meaningsOf } from "./short-names.ts";
 import { loadStarter, starterReference } from "./starter-image.ts";
-import type { Container } from "./storage/containers.ts";
-import { collectGarbage, deleteImage, findImage, type Image, removeReference } from "./storage/images.ts";
-import { chainIds } from "./storage/layers.ts";
+import { findImage, type Image } from "./storage/images.ts";
 
 export type { PullProgress } from "./progress.ts";
 
@@ -99,72 +104,6 @@ function checkPlatform(image: Image, text: string, platform: string | undefined)
   );
 }
 
-/**
- * Removes a name of an image, and with its last name the image itself and what nothing else needs of it: `docker rmi`.
- * Given an id, removes all its names if they are of one repository. ConflictError in Docker's words where a container uses it.
- */
-export async function remove(
-  text: string,
-  options: { force: boolean; containers: Container[] },
-): Promise<{ untagged: string[]; deleted: string[] }> {
-  const image = findImage(text);
-  if (!image) throw new NotFoundError(`No such image: ${displayName(text)}`);
-  const leaving = namesToRemove(image, text, options.force);
-  const isLast = leaving.length === image.references.length;
-  if (isLast) checkUse(image, text, options);
-  const untagged = leaving.map((reference) => familiarName(parseReference(reference)));
-  if (!isLast) {
-    for (const reference of leaving) removeReference(reference);
-    return { untagged, deleted: [] };
-  }
-
-  deleteImage(image);
-  const collected = collectGarbage();
-  const own = new Set(chainIds(image.config.rootfs.diff_ids));
-  return { untagged, deleted: [image.id, ...collected.deleted.filter((name) => own.has(name))] };
-}
-
-/** By id: all of them. By name: that one, and the digests of its repository when no tag of it is left (dockerd, image_delete.go). */
-function namesToRemove(image: Image, text: string, force: boolean): string[] {
-  const name = nameIn(image, text);
-  const repositoryOf = (reference: string) => reference.replace(/(:[^:/@]+)?(@.*)?$/, "");
-  const tags = image.references.filter((reference) => !reference.includes("@"));
-  if (name === undefined) {
-    if (new Set(image.references.map(repositoryOf)).size > 1 && !force) {
-      throw new ConflictError(
-        `conflict: unable to delete ${shortId(image.id)} (must be forced) - image is referenced in multiple repositories`,
-      );
-    }
-    return image.references;
-  }
-  const tagsLeft = tags.filter((tag) => tag !== name && repositoryOf(tag) === repositoryOf(name));
-  if (name.includes("@") || tagsLeft.length) return [name];
-  const digests = image.references.filter((other) => other.includes("@") && repositoryOf(other) === repositoryOf(name));
-  return [name, ...digests];
-}
-
-/** The reference that `text` names; undefined where it is an id. */
-function nameIn(image: Image, text: string): string | undefined {
-  try {
-    const full = formatReference(withDefaultTag(parseReference(text)));
-    return image.references.find((reference) => reference === full);
-  } catch {
-    return undefined; // sha256:… or 64 digits: an id, which findImage has understood
-  }
-}
-
-function checkUse(image: Image, text: string, options: { force: boolean; containers: Container[] }): void {
-  const users = options.containers.filter(({ record }) => record.image.id === image.id);
-  const running = users.find(({ state }) => state.status === "running");
-  const user = running ?? (options.force ? undefined : users[0]);
-  if (!user) return;
-  const how = running ? "cannot be forced" : "must be forced";
-  const subject = nameIn(image, text) ? displayName(text) : shortId(image.id);
-  throw new ConflictError(
-    `conflict: unable to delete ${subject} (${how}) - image is being used by ${running ? "running" : "stopped"} container ${user.record.id.slice(0, 12)}`,
-  );
-}
-
 async function unpackStarter(): Promise<Image> {
   enterUserNamespace();
   return await loadStarter();
@@ -176,14 +115,4 @@ function isStarter(text: string): boolean {
   } catch {
     return false; // an id is no name
   }
-}
-
-/** As Docker repeats it: `alpine:latest` for `alpine`; ids stay as they are. */
-function displayName(text: string): string {
-  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text)) return text;
-  return familiarName(withDefaultTag(parseReference(text)));
-}
-
-function shortId(id: string): string {
-  return id.replace(/^.*:/, "").slice(0, 12);
 }

@@ -1,16 +1,12 @@
 /** The layers of one image: downloaded several at once, extracted while they arrive. */
 
+import type { Layer } from "./documents.ts";
 import { Download, runDownloads } from "./download.ts";
 import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { hasBlob } from "./storage/blobs.ts";
-import { extractLayer, hasLayer, type LayerPlace } from "./storage/layers.ts";
-
-/** One layer of the image that is being pulled. */
-export interface Layer extends LayerPlace {
-  descriptor: Descriptor;
-}
+import { extractLayer, hasLayer } from "./storage/layers.ts";
 
 const lanes = 3; // Docker's max-concurrent-downloads
 

@@ -19,10 +19,15 @@ export function line(text: string): void {
 
 /** All of it, waiting where the reader is slow. EPIPE is thrown: the reader has gone. */
 export function write(stream: Stream, data: string | Uint8Array): void {
-  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  writeTo(fdOf[stream], typeof data === "string" ? Buffer.from(data) : data);
+}
+
+/** The same to any descriptor. */
+export function writeTo(fd: number, bytes: Uint8Array): void {
+  let rest = bytes;
   while (rest.length) {
     try {
-      rest = rest.subarray(writeSync(fdOf[stream], rest));
+      rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       if (!hasCode(error, "EAGAIN")) throw error; // another program has made our terminal or pipe non-blocking
       Bun.sleepSync(2);
@@ -37,7 +42,12 @@ export function redraw(text: string): void {
 
 /** Whether cursor movement makes sense there. */
 export function isTerminal(stream: Stream): boolean {
-  return getTerminalAttributes(fdOf[stream]) !== undefined && config.term !== "dumb";
+  return isTerminalFd(fdOf[stream]) && config.term !== "dumb";
+}
+
+/** Whether it is a terminal, of whatever kind: no place for archives. */
+export function isTerminalFd(fd: number): boolean {
+  return getTerminalAttributes(fd) !== undefined;
 }
 
 /** Select Graphic Rendition, ECMA-48 8.3.117. consola's own colours load node:tty, which costs two milliseconds. */

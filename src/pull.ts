@@ -1,22 +1,20 @@
 /** From a registry into the store: manifest, configuration, layers, and last the record that names them. */
 
 import { config } from "./config.ts";
+import { isIndex, parseConfig, parseIndex, parseManifest, toLayers } from "./documents.ts";
 import { PodError } from "./errors.ts";
-import { fetchLayers, type Layer } from "./layer-fetch.ts";
+import { fetchLayers } from "./layer-fetch.ts";
 import { type Document, openRepository, type Repository } from "./net/registry.ts";
 import { choosePlatform, formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress } from "./progress.ts";
-import { formatReference, isDigest, parseReference, type Reference, withDefaultTag } from "./reference.ts";
-import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "./spec.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
+import type { Descriptor, Platform } from "./spec.ts";
 import { openPartialBlob } from "./storage/blobs.ts";
 import { findImage, holdLease, type Image, putImage } from "./storage/images.ts";
-import { chainIds } from "./storage/layers.ts";
 import { openStore } from "./storage/store.ts";
 import { isWhole } from "./storage/used.ts";
 
 const indexDepthLimit = 3;
-const configType = /^application\/vnd\.(oci\.image\.config\.v1|docker\.container\.image\.v1)\+json$/;
-const layerType = /^application\/vnd\.(oci|docker)\.image\..*tar([+.](gzip|zstd))?$/;
 
 /**
  * Brings the image that `text` names into the store and returns it; `platform` as in `--platform`. Errors: RegistryError in Docker's
@@ -49,7 +47,7 @@ export async function pull(text: string, options: { platform?: string; progress:
     lease.add([document.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]);
     const configBytes = repository.smallBlob(manifest.config);
     const layers = configBytes.then((bytes) => {
-      const imageConfig = parseConfig(bytes, manifest);
+      const imageConfig = parseConfig({ bytes, digest: manifest.config.digest }, manifest.layers.length);
       checkPlatform(text, imageConfig, wanted, explicit ? undefined : note);
       const known = toLayers(manifest, imageConfig);
       lease.add(known.map(({ chainId }) => chainId));
@@ -73,61 +71,9 @@ async function descend(top: Document, wanted: Platform, repository: Repository):
   for (let depth = 0; isIndex(document); depth++) {
     if (depth === indexDepthLimit)
       throw new PodError(`index ${top.digest} holds indexes more than ${indexDepthLimit} deep`);
-    const index = parseJson<Index>(document);
-    const isComplete = Array.isArray(index.manifests) && index.manifests.every(isDescriptor);
-    if (!isComplete) throw new PodError(`index ${document.digest} is not in the form of the OCI image spec`);
-    document = await repository.manifest(choosePlatform(index, wanted).digest);
+    document = await repository.manifest(choosePlatform(parseIndex(document), wanted).digest);
   }
   return document;
-}
-
-function isIndex({ mediaType }: Document): boolean {
-  return mediaType === mediaTypes.index || mediaType === mediaTypes.dockerManifestList;
-}
-
-function parseManifest(document: Document): Manifest {
-  const manifest = parseJson<Manifest>(document);
-  const { config: configDescriptor, layers } = manifest;
-  if (!isDescriptor(configDescriptor) || !Array.isArray(layers) || !layers.every(isDescriptor)) {
-    throw new PodError(`manifest ${document.digest} is not in the form of the OCI image spec`);
-  }
-  const odd = [configDescriptor, ...layers].find(
-    ({ mediaType }, index) => !(index ? layerType : configType).test(mediaType),
-  );
-  if (odd) throw new PodError(`unsupported media type ${odd.mediaType}`, { hint: "this is not a container image" });
-  return manifest;
-}
-
-function parseConfig(bytes: Uint8Array, manifest: Manifest): ImageConfig {
-  const parsed = parseJson<ImageConfig>({ bytes, digest: manifest.config.digest });
-  const diffIds: unknown = parsed.rootfs?.diff_ids ?? [];
-  if (!Array.isArray(diffIds) || !diffIds.every(isDigest) || diffIds.length !== manifest.layers.length) {
-    throw new PodError(
-      `image configuration ${manifest.config.digest} does not name the diffIds of its ${manifest.layers.length} layers`,
-    );
-  }
-  return parsed;
-}
-
-function parseJson<T>({ bytes, digest }: { bytes: Uint8Array; digest: string }): T {
-  try {
-    const value = JSON.parse(new TextDecoder().decode(bytes));
-    if (typeof value === "object" && value) return value as T;
-  } catch {
-    // said below
-  }
-  throw new PodError(`${digest} is not a JSON object`);
-}
-
-function isDescriptor(value: unknown): value is Descriptor {
-  const { digest, size, mediaType } = (value ?? {}) as Partial<Descriptor>;
-  return (
-    typeof digest === "string" &&
-    isDigest(digest) &&
-    Number.isSafeInteger(size) &&
-    size! >= 0 &&
-    typeof mediaType === "string"
-  );
 }
 
 /** An image without an index can be for another platform: Docker refuses it where the user named one, else it warns. */
@@ -147,16 +93,6 @@ function checkPlatform(
   warn(
     `the image's platform (${has}) does not match the host platform (${wants}) and no specific platform was requested`,
   );
-}
-
-function toLayers(manifest: Manifest, { rootfs }: ImageConfig): Layer[] {
-  const chain = chainIds(rootfs?.diff_ids ?? []);
-  return manifest.layers.map((descriptor, index) => ({
-    descriptor,
-    diffId: rootfs.diff_ids[index]!,
-    chainId: chain[index]!,
-    parents: chain.slice(0, index),
-  }));
 }
 
 async function keep(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {

@@ -65,6 +65,12 @@ export function familiarName(reference: Reference): string {
   return familiarRepository(reference) + suffix(reference);
 }
 
+/** What a user typed as Docker repeats it: `alpine:latest` for `alpine`; ids stay as they are. */
+export function displayName(text: string): string {
+  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text)) return text;
+  return familiarName(withDefaultTag(parseReference(text)));
+}
+
 /** The name without tag and digest, as people write it: `alpine`. */
 export function familiarRepository({ domain, path }: Reference): string {
   if (domain !== defaultDomain) return `${domain}/${path}`;

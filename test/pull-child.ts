@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatError, hintOf } from "../src/errors.ts";
 import * as image from "../src/image.ts";
+import { removeImage } from "../src/removal.ts";
 import { type Container, containerDir } from "../src/storage/containers.ts";
 import { findImage, listImages } from "../src/storage/images.ts";
 import { chainIds, layerDir } from "../src/storage/layers.ts";
@@ -19,7 +20,7 @@ try {
     say({ kind: "image", id: pulled.id, digest: pulled.digest, platform: pulled.platform, layers });
   } else if (operation === "remove") {
     const containers = process.argv[5] ? [containerOf(text, process.argv[5])] : [];
-    say({ kind: "removed", ...(await image.remove(text, { force: last === "force", containers })) });
+    say({ kind: "removed", ...removeImage(text, { force: last === "force", containers }) });
   } else if (operation === "ensure") {
     const policy = process.argv[5] as "always" | "missing" | "never";
     say({ kind: "image", id: (await image.ensureImage(text, { pull: policy, platform }, say)).id });

@@ -1,11 +1,13 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
-import { NotFoundError } from "../errors.ts";
+import { NotFoundError, UsageError } from "../errors.ts";
 import { applyFilters, type FilterTests, hasLabel, matchesGlob, parseFlagFilter } from "../format/filters.ts";
+import { imageTree } from "../format/image-tree.ts";
 import { imageListStyle, imageRows } from "../format/images.ts";
 import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
-import { findImage, type Image, isDangling, listImages } from "../storage/images.ts";
+import { listContainers } from "../storage/containers.ts";
+import { createdMs, findImage, type Image, isDangling, listImages } from "../storage/images.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const args = {
@@ -22,6 +24,7 @@ const args = {
   format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
   "no-trunc": { type: "boolean", description: "Don't truncate output" },
   quiet: { type: "boolean", alias: "q", description: "Only show image IDs" },
+  tree: { type: "boolean", description: "List images with their platforms and what they take on disk" },
   repository: { type: "positional", required: false, valueHint: "REPOSITORY[:TAG]" },
 } satisfies OptionDefs;
 
@@ -31,7 +34,12 @@ export default defineCommand({
   run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
     const wanted = operands.map((pattern): [string, string] => ["reference", pattern]);
-    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests).toSorted(byCreation);
+    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests);
+    if (options.tree) {
+      checkTree(options);
+      for (const line of imageTree(images, usedIds())) output.line(line);
+      return;
+    }
     const patterns = [...options.filter, ...wanted].flatMap(([name, value]) => (name === "reference" ? [value] : []));
     const rows = images.flatMap((image) => imageRows(onlyNamed(image, patterns), { full: options.noTrunc }));
     const quiet = options.quiet && !options.format;
@@ -42,8 +50,8 @@ export default defineCommand({
 
 const tests: FilterTests<Image> = {
   before: (value) => {
-    const time = created(named(value));
-    return (image) => created(image) < time;
+    const time = createdMs(named(value));
+    return (image) => createdMs(image) < time;
   },
   dangling: (value) => {
     const wanted = parseFlagFilter("dangling", value);
@@ -52,14 +60,29 @@ const tests: FilterTests<Image> = {
   label: (value) => (image) => hasLabel(image.config.config?.Labels, value),
   reference: (value) => (image) => image.references.some((reference) => fitsReference(reference, value)),
   since: (value) => {
-    const time = created(named(value));
-    return (image) => created(image) > time;
+    const time = createdMs(named(value));
+    return (image) => createdMs(image) > time;
   },
   until: (value) => {
     const time = parseTime(value);
-    return (image) => BigInt(created(image)) * 1_000_000n < time;
+    return (image) => BigInt(createdMs(image)) * 1_000_000n < time;
   },
 };
+
+/** docker/cli, image/list.go. */
+function checkTree(options: { quiet: boolean; noTrunc: boolean; digests: boolean; format?: string }): void {
+  const wrong = [
+    options.quiet && "--quiet",
+    options.noTrunc && "--no-trunc",
+    options.digests && "--digests",
+    options.format !== undefined && "--format",
+  ].find(Boolean);
+  if (wrong) throw new UsageError(`${wrong} is not yet supported with --tree`);
+}
+
+function usedIds(): Set<string> {
+  return new Set(listContainers().map(({ record }) => record.image.id));
+}
 
 /** Of an image with several names those that were asked for. */
 function onlyNamed(image: Image, patterns: string[]): Image {
@@ -77,13 +100,4 @@ function named(text: string): Image {
   const image = findImage(text);
   if (!image) throw new NotFoundError(`No such image: ${text}`);
   return image;
-}
-
-function created(image: Image): number {
-  return image.created ? Date.parse(image.created) : 0;
-}
-
-/** Newest first, as Docker lists them. */
-function byCreation(a: Image, b: Image): number {
-  return created(b) - created(a);
 }

@@ -1,7 +1,7 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
-import * as image from "../image.ts";
 import * as output from "../output.ts";
+import { removeImage } from "../removal.ts";
 import { listContainers } from "../storage/containers.ts";
 import { forEach } from "./each.ts";
 
@@ -15,8 +15,8 @@ export default defineCommand({
   args,
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
-    await forEach(operands, options.force, async (name) => {
-      const removed = await image.remove(name, { force: options.force, containers: listContainers() });
+    await forEach(operands, options.force, (name) => {
+      const removed = removeImage(name, { force: options.force, containers: listContainers() });
       for (const reference of removed.untagged) output.line(`Untagged: ${reference}`);
       for (const digest of removed.deleted) output.line(`Deleted: ${digest}`);
     });

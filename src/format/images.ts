@@ -1,7 +1,7 @@
 /** Images as `images` lists them and `inspect` shows them: Docker's field names. */
 
 import type { ListStyle } from "../output.ts";
-import { familiarName, familiarRepository, parseReference } from "../reference.ts";
+import { familiarName, familiarRepository, parseReference, type Reference } from "../reference.ts";
 import type { Image } from "../storage/images.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 import { formatAge, formatSize, formatTime, shortId } from "./units.ts";
@@ -27,10 +27,11 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
   const names = image.references.map(parseReference);
   const tagged = new Set(names.filter(({ tag }) => tag).map(familiarRepository));
   const shown = names.filter((name) => name.tag || !tagged.has(familiarRepository(name)));
+  const digests = digestsOf(names, image.digest);
   return (shown.length ? shown : [undefined]).map((name) => ({
     Repository: name ? familiarRepository(name) : "<none>",
     Tag: name?.tag ?? "<none>",
-    Digest: name ? (name.digest ?? image.digest) : "<none>",
+    Digest: (name && digests.get(familiarRepository(name))) ?? "<none>",
     ID: full ? image.id : shortId(image.id),
     CreatedSince: image.created ? formatAge(image.created, nowMs) : "N/A",
     CreatedAt: image.created ? formatTime(image.created) : "N/A",
@@ -38,14 +39,23 @@ export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {
   }));
 }
 
+/** By repository: the digest that it was pulled by, which may be an index's; else the manifest's, by which a push would name it. */
+function digestsOf(names: Reference[], manifestDigest: string): Map<string, string> {
+  const digests = new Map<string, string>();
+  for (const name of names) {
+    const repository = familiarRepository(name);
+    if (name.digest || !digests.has(repository)) digests.set(repository, name.digest ?? manifestDigest);
+  }
+  return digests;
+}
+
 export function inspectImage(image: Image) {
   const { config = {}, rootfs, author, os, architecture, variant, history } = image.config;
   const names = image.references.map(parseReference);
-  const repositories = [...new Set(names.map(familiarRepository))];
   return {
     Id: image.id,
     RepoTags: names.filter(({ tag }) => tag).map((name) => familiarName({ ...name, digest: undefined })),
-    RepoDigests: repositories.map((repository) => `${repository}@${image.digest}`),
+    RepoDigests: [...digestsOf(names, image.digest)].map(([repository, digest]) => `${repository}@${digest}`),
     Comment: history?.at(-1)?.comment ?? "",
     Created: image.created ?? "",
     Author: author ?? "",

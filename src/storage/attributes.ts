@@ -69,15 +69,15 @@ export function setAttributesAt(
 }
 
 /** What an open file or folder of a lower layer has, or should have had; without the words to drivers. */
-export function attributesOf(fd: number): Attributes & Times {
-  const { mode, uid, gid, accessed, modified } = statAt(fd, "");
+export function attributesOf(fd: number): Attributes & Times & { size: number } {
+  const { mode, uid, gid, accessed, modified, size } = statAt(fd, "");
   const names = listXattrsOf(fd).filter((name) => !reservedXattrs.test(name));
   const xattrs = names.map((name): [string, Buffer] => [name, getXattrOf(fd, name) ?? Buffer.alloc(0)]);
   const noted = getXattrOf(fd, ownerXattr)?.toString().split(":");
   const owner = noted
     ? { uid: Number(noted[0]), gid: Number(noted[1]), mode: Number.parseInt(noted[2]!, 8) }
     : { uid, gid, mode: mode & 0o7777 };
-  return { ...owner, accessed, modified, xattrs };
+  return { ...owner, accessed, modified, size, xattrs };
 }
 
 /** setuid and setgid mean the wanted owner: on a file that belongs to root instead they would give root's rights. */

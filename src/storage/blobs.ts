@@ -35,14 +35,26 @@ export function readBlob(digest: string): Buffer {
 }
 
 export function readJsonBlob<T>(digest: string): T {
-  return parseJson<T>(readBlob(digest).toString(), blobPath(digest));
+  const path = blobPath(digest);
+  return parseJson<T>(readFileSync(path, "utf8"), path);
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 }
 
 /** Keeps the bytes and tells their digest. */
 export function putBlob(bytes: Uint8Array): string {
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   if (!hasBlob(digest)) writeFileAtomic(blobPath(digest), bytes);
   return digest;
+}
+
+/** Makes a file of the store, whose bytes have this digest and are synced, a blob. */
+export function adoptBlob(path: string, digest: string): void {
+  const target = blobPath(digest);
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 }); // sha512 is rare
+  renameSync(path, target);
 }
 
 export function deleteBlob(digest: string): void {
@@ -136,9 +148,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       await new Promise<void>((resolve, reject) => {
         fsync(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
       });
-      const target = blobPath(descriptor.digest);
-      mkdirSync(dirname(target), { recursive: true, mode: 0o700 }); // sha512 is rare
-      renameSync(path, target);
+      adoptBlob(path, descriptor.digest);
       partial.close();
     },
     close() {

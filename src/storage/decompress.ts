@@ -12,10 +12,8 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
   const chunks = source[Symbol.asyncIterator]();
   const head = await readHead(chunks);
   const all = withHead(head, chunks);
-  const kind = (Object.keys(magics) as (keyof typeof magics)[]).find((name) =>
-    magics[name].every((byte, index) => head[index] === byte),
-  );
-  if (kind === undefined) {
+  const kind = kindOf(head);
+  if (kind === "plain") {
     yield* all;
     return;
   }
@@ -32,6 +30,12 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
   } catch (error) {
     throw isZlibError(error) ? new PodError(`the ${kind} data is damaged or cut short`, { cause: error }) : error;
   }
+}
+
+/** How the bytes that begin so are compressed. */
+export function kindOf(head: Uint8Array): keyof typeof magics | "plain" {
+  const names = Object.keys(magics) as (keyof typeof magics)[];
+  return names.find((name) => magics[name].every((byte, index) => head[index] === byte)) ?? "plain";
 }
 
 /** The first bytes, enough to tell the kind; fewer only of a shorter source. */

@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
-import { layerLink } from "./layers.ts";
+import { containerDir } from "./containers.ts";
+import { layerDir, layerLink } from "./layers.ts";
 import { paths } from "./store.ts";
 
 export type DriverName = "overlay" | "fuse-overlayfs";
@@ -37,4 +38,9 @@ export function rootfsMount(container: {
     });
   }
   return { driver: container.driver, target: join(paths.root, dir, "rootfs"), options: joined };
+}
+
+/** The folders that a container's tree is merged of, from wherever one looks: its own, and its layers, the topmost first. */
+export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): { upper: string; lower: string[] } {
+  return { upper: join(containerDir(id), "upper"), lower: layers.toReversed().map(layerDir) };
 }

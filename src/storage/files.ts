@@ -2,8 +2,8 @@
 
 import { basename, dirname, join } from "node:path";
 import { hasCode, PodError, rootCause } from "../errors.ts";
-import { AT_FDCWD, O_CREAT, O_RDWR } from "../ns/constants.ts";
-import { close, lock, open, statAt } from "../ns/sys/file.ts";
+import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR } from "../ns/constants.ts";
+import { close, lock, open, statAt, syncFs } from "../ns/sys/file.ts";
 import {
   closeSync,
   fsyncSync,
@@ -124,6 +124,16 @@ export function isStill(fd: number, path: string): boolean {
   } catch (error) {
     if (hasCode(error, "ENOENT")) return false;
     throw error;
+  }
+}
+
+/** Waits until all that was written to the store's file system is on disk. */
+export function syncStore(): void {
+  const fd = open(paths.root, O_RDONLY | O_DIRECTORY);
+  try {
+    syncFs(fd);
+  } finally {
+    close(fd);
   }
 }
 

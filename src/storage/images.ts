@@ -1,7 +1,7 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
 import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts";
-import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { readJsonBlob } from "./blobs.ts";
@@ -34,9 +34,17 @@ const sizeAnnotation = "pod.image.size";
 
 /** All images, the newest first. One whose blobs are gone is none, and is left out. */
 export function listImages(): Image[] {
-  const byDigest = Map.groupBy(readIndex().manifests, ({ digest }) => digest);
-  const images = [...byDigest.values()].map(toImage).filter((image) => image !== undefined);
-  return images.sort((a, b) => (b.created ?? "").localeCompare(a.created ?? ""));
+  const images = entriesByImage()
+    .map(toImage)
+    .filter((image) => image !== undefined);
+  const times = new Map(images.map((image) => [image, createdMs(image)]));
+  // Within a millisecond the text tells more: builders write nanoseconds.
+  return images.sort((a, b) => times.get(b)! - times.get(a)! || (a.created! < b.created! ? 1 : -1));
+}
+
+/** Milliseconds since 1970; 0 where the image does not say, or no time. */
+export function createdMs({ created }: Image): number {
+  return (created && Date.parse(created)) || 0;
 }
 
 /**
@@ -44,10 +52,17 @@ export function listImages(): Image[] {
  * digits. Undefined where there is none; a ConflictError where the digits fit several.
  */
 export function findImage(text: string): Image | undefined {
+  const named = findByReference(text);
+  if (named) return named;
   const images = listImages();
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
   if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
-  return findByReference(images, text) ?? findByPrefix(images, text) ?? findByMeaning(images, text);
+  return findByPrefix(images, text) ?? findByMeaning(text);
+}
+
+/** The one of an image's references that `text` names; undefined where it means the image by its id or digest. */
+export function nameMeant(references: string[], text: string): string | undefined {
+  return namesMeant(text).find((name) => references.includes(name));
 }
 
 /**
@@ -75,6 +90,13 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
   return image;
 }
 
+/** Gives an image that is in the index further names. NotFoundError where another command has just removed it. */
+export function addNames(image: Image, ...references: string[]): Image {
+  const entry = readIndex().manifests.find(({ digest }) => digest === image.digest);
+  if (!entry) throw new NotFoundError(`image ${image.digest} is gone: another command removed it`);
+  return putImage(entry, ...references);
+}
+
 /** Takes a name from its image, which stays, perhaps without any. */
 export function removeReference(reference: string): void {
   changeIndex((manifests) => takeName(manifests, reference));
@@ -99,6 +121,12 @@ export function isDangling({ references }: Image): boolean {
   return references.every((reference) => reference.includes("@"));
 }
 
+/** Bytes of the files of each layer, from the lowest up; of its blob where it was never extracted. */
+export function layerSizes({ manifest, config }: Pick<Image, "manifest" | "config">): number[] {
+  const layers = chainIds(config.rootfs.diff_ids).map(readLayer);
+  return manifest.layers.map(({ size }, index) => layers[index]?.sizeBytes ?? size);
+}
+
 /** The index as it is on disk; empty where there is none yet. */
 export function readIndex(): Index {
   return readJson<Index>(paths.index) ?? { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] };
@@ -116,6 +144,11 @@ export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): 
 /** Writes the list anew, whatever is there. */
 export function replaceIndex(manifests: Descriptor[]): void {
   withLock("index", () => writeJson(paths.index, { schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
+}
+
+/** The index's entries, those of one manifest together. */
+function entriesByImage(): Descriptor[][] {
+  return [...Map.groupBy(readIndex().manifests, ({ digest }) => digest).values()];
 }
 
 function toImage(entries: Descriptor[]): Image | undefined {
@@ -142,8 +175,7 @@ function toImage(entries: Descriptor[]): Image | undefined {
 }
 
 function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.config.digest)): number {
-  const layers = chainIds(config.rootfs.diff_ids).map(readLayer);
-  return manifest.layers.reduce((sum, { size }, index) => sum + (layers[index]?.sizeBytes ?? size), 0);
+  return layerSizes({ manifest, config }).reduce((sum, size) => sum + size, 0);
 }
 
 /** The name that an entry of the index gives its manifest. */
@@ -161,31 +193,41 @@ function takeName(manifests: Descriptor[], reference: string): Descriptor[] {
   return [...rest, { ...owner, annotations }];
 }
 
-function findByReference(images: Image[], text: string): Image | undefined {
+/** Looks at the names alone: one image is read, however many there are. */
+function findByReference(text: string): Image | undefined {
   let wanted: Reference;
   try {
     wanted = withDefaultTag(parseReference(text));
   } catch {
-    return undefined; // hex digits alone are no reference
+    return undefined; // sha256:… and hex digits alone are no reference
   }
+  const images = entriesByImage();
   const full = formatReference(wanted);
-  const exact = images.find(({ references }) => references.includes(full));
-  if (exact || !wanted.digest) return exact;
-  const repository = formatReference({ domain: wanted.domain, path: wanted.path });
-  return images.find(
-    ({ digest, references }) =>
-      digest === wanted.digest &&
-      references.some((name) => /^[:@]/.test(name.slice(repository.length)) && name.startsWith(repository)),
+  const isOfRepository = new RegExp(
+    `^${RegExp.escape(formatReference({ ...wanted, tag: undefined, digest: undefined }))}[:@]`,
   );
+  const found =
+    images.find((entries) => entries.some((entry) => nameOf(entry) === full)) ??
+    images.find(
+      ([first, ...others]) =>
+        first!.digest === wanted.digest &&
+        [first!, ...others].some((entry) => isOfRepository.test(nameOf(entry) ?? "")),
+    );
+  return found && toImage(found);
 }
 
-/** A short name can mean more than Docker's usual: short-names.ts. */
-function findByMeaning(images: Image[], text: string): Image | undefined {
+function findByMeaning(text: string): Image | undefined {
+  return namesMeant(text)
+    .map(findByReference)
+    .find((image) => image !== undefined);
+}
+
+/** In full. A short name can mean more than Docker's usual: short-names.ts. */
+function namesMeant(text: string): string[] {
   try {
-    const names = meaningsOf(text).map(familiarName);
-    return names.map((name) => findByReference(images, name)).find((image) => image !== undefined);
+    return [parseReference(text), ...meaningsOf(text)].map((meaning) => formatReference(withDefaultTag(meaning)));
   } catch (error) {
-    if (error instanceof UsageError) return undefined; // no reference at all
+    if (error instanceof UsageError) return []; // no reference at all
     throw error;
   }
 }

@@ -2,13 +2,21 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
-import { O_DIRECTORY, O_RDONLY } from "../ns/constants.ts";
-import { close, open, syncFs } from "../ns/sys/file.ts";
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "../ns/sys/fs.ts";
-import { parseDigest } from "./blobs.ts";
+import { writeAll } from "../ns/sys/descriptor.ts";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "../ns/sys/fs.ts";
+import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
-import { makeTemporaryDir, readJson, removeTree, withLockAsync } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, syncStore, withLockAsync } from "./files.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -88,8 +96,48 @@ export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: Lay
   });
 }
 
-/** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */
-const shortRunEntries = 1000;
+/**
+ * Makes a new layer, and its blob, of an archive that nobody has described yet: gzip, zstd or plain, kept as it comes.
+ * `reserve` is given the digest of the blob and the chainId before these appear: to lease them. Else as `extractLayer`.
+ */
+export async function makeLayer(
+  source: AsyncIterable<Uint8Array>,
+  parents: string[],
+  reserve: (names: string[]) => void,
+): Promise<{ diffId: string; blob: { digest: string; size: number } }> {
+  const temporary = makeTemporaryDir();
+  const blobFile = join(temporary, "blob");
+  try {
+    const hasher = new Bun.CryptoHasher("sha256");
+    let size = 0;
+    const fd = openSync(blobFile, "wx", 0o600);
+    const keeping = async function* () {
+      for await (const chunk of source) {
+        hasher.update(chunk);
+        writeAll(fd, chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    };
+    const { diffId, extracted } = await extractInto(join(temporary, "diff"), keeping(), parents, "sha256").finally(() =>
+      closeSync(fd),
+    );
+    const digest = `sha256:${hasher.digest("hex")}`;
+    const chainId = chainIds([...parents.slice(-1), diffId]).at(-1)!;
+    reserve([digest, chainId]);
+    await withLockAsync(`layer-${layerFolder(chainId)}`, async () => {
+      syncStore();
+      if (!hasBlob(digest)) adoptBlob(blobFile, digest);
+      rmSync(blobFile, { force: true });
+      if (!hasLayer(chainId)) publish(temporary, { diffId, chainId }, extracted);
+    });
+    return { diffId, blob: { digest, size } };
+  } catch (cause) {
+    throw new PodError("make a layer", { cause });
+  } finally {
+    removeTree(temporary);
+  }
+}
 
 /** Makes the folder `dir` of the archive, which has to have the diffId. */
 export async function unpackLayer(
@@ -97,10 +145,25 @@ export async function unpackLayer(
   source: AsyncIterable<Uint8Array>,
   layer: LayerPlace,
 ): Promise<Extracted> {
-  mkdirSync(dir, { mode: 0o700 });
   const { algorithm } = parseDigest(layer.diffId);
+  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm);
+  if (diffId !== layer.diffId) throw new PodError(`its content has the digest ${diffId}: the layer is refused`);
+  return extracted;
+}
+
+/** Up to here compiling costs more than it saves, so the policy for short runs that the program starts with stays: scripts/build.ts. */
+const shortRunEntries = 1000;
+
+/** Extracts an archive into a new folder; the layers below are `parents`, the lowest first. */
+async function extractInto(
+  dir: string,
+  source: AsyncIterable<Uint8Array>,
+  parents: string[],
+  algorithm: "sha256" | "sha512",
+): Promise<{ diffId: string; extracted: Extracted }> {
+  mkdirSync(dir, { mode: 0o700 });
   const hasher = new Bun.CryptoHasher(algorithm);
-  const extraction = new Extraction(dir, layer.parents.toReversed().map(layerDir));
+  const extraction = new Extraction(dir, parents.toReversed().map(layerDir));
   try {
     const reader = tarReader(extraction);
     for await (const chunk of decompress(source)) {
@@ -109,10 +172,8 @@ export async function unpackLayer(
       if (extraction.result.entries > shortRunEntries) Bun.unsafe.setJITPolicy?.(1);
     }
     reader.finish();
-    const found = `${algorithm}:${hasher.digest("hex")}`;
-    if (found !== layer.diffId) throw new PodError(`its content has the digest ${found}: the layer is refused`);
     extraction.finish();
-    return extraction.result;
+    return { diffId: `${algorithm}:${hasher.digest("hex")}`, extracted: extraction.result };
   } finally {
     extraction.close();
   }
@@ -121,12 +182,7 @@ export async function unpackLayer(
 function publish(temporary: string, layer: { diffId: string; chainId: string }, extracted: Extracted): void {
   const record: LayerRecord = { version: 1, diffId: layer.diffId, chainId: layer.chainId, ...extracted };
   writeFileSync(join(temporary, "layer.json"), `${JSON.stringify(record)}\n`); // synced with all the rest
-  const fd = open(temporary, O_RDONLY | O_DIRECTORY);
-  try {
-    syncFs(fd);
-  } finally {
-    close(fd);
-  }
+  syncStore();
   const link = join(paths.root, layerLink(layer.chainId));
   rmSync(link, { force: true });
   symlinkSync(`../layers/${layerFolder(layer.chainId)}/diff`, link); // before the layer: none is without its link

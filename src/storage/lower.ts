@@ -1,7 +1,7 @@
 /** What the layers below show at a path, as an overlay of them would: whiteouts and opaque directories count. */
 
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT } from "../ns/constants.ts";
-import { listDirectoryBytes, openAtBytes, statAtBytes } from "../ns/sys/bytes.ts";
+import { findAtBytes, listDirectoryBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open, type Status } from "../ns/sys/file.ts";
 import { isOpaque, isWhiteout, whiteoutPrefix } from "./whiteouts.ts";
 
@@ -47,12 +47,29 @@ export class LowerLayers {
 
   /** The names that the root folder shows. */
   rootNames(): string[] {
-    const names = new Set(this.#roots.flatMap((fd) => listDirectoryBytes(fd).map(({ name }) => name)));
-    return [...names].filter((name) => !name.startsWith(whiteoutPrefix) && visible(this.#roots, name));
+    return mergedFiles(this.#roots).map(({ name }) => name);
   }
 }
 
-function visible(folders: number[], name: string): LowerFile | undefined {
+/** What folders show that are merged, the topmost first. One look at each file, however many folders there are. */
+export function mergedFiles(folders: number[]): LowerFile[] {
+  const found = new Map<string, LowerFile | undefined>();
+  for (const dirFd of folders) {
+    const names = listDirectoryBytes(dirFd).map(({ name }) => name);
+    for (const name of names.filter((each) => !each.startsWith(whiteoutPrefix) && !found.has(each))) {
+      const status = statAtBytes(dirFd, name);
+      found.set(name, status && !isWhiteout(dirFd, name, status) ? { dirFd, name, status } : undefined);
+    }
+    for (const name of names.filter((each) => each.startsWith(whiteoutPrefix))) {
+      const hidden = name.slice(whiteoutPrefix.length);
+      if (!found.has(hidden)) found.set(hidden, undefined);
+    }
+  }
+  return [...found.values()].filter((file) => file !== undefined);
+}
+
+/** What they show under a name; undefined where it is in none, or hidden. */
+export function visible(folders: number[], name: string): LowerFile | undefined {
   for (const dirFd of folders) {
     const status = statAtBytes(dirFd, name);
     if (isWhiteout(dirFd, name, status)) return undefined;
@@ -61,15 +78,16 @@ function visible(folders: number[], name: string): LowerFile | undefined {
   return undefined;
 }
 
-/** The folders called `name` that are merged there: down to the first that hides what lies below it. */
-function merged(folders: number[], name: string, opened: number[]): number[] {
+/** The folders called `name` that are merged there: down to the first that hides what lies below it. They are added to `opened`. */
+export function merged(folders: number[], name: string, opened: number[]): number[] {
   const result: number[] = [];
   for (const dirFd of folders) {
     const status = statAtBytes(dirFd, name);
     if (isWhiteout(dirFd, name, status)) break;
     if (!status) continue;
     if (!isDirectory(status)) break;
-    const fd = openAtBytes(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const fd = findAtBytes(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd === undefined) break; // a container that runs has just removed it
     opened.push(fd);
     result.push(fd);
     if (isOpaque(fd)) break;

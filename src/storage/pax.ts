@@ -30,6 +30,19 @@ export function parsePax(bytes: Buffer): PaxRecords {
   return records;
 }
 
+/** Records as the content of a pax header, in alphabetical order. */
+export function formatPax(records: PaxRecords): Buffer {
+  const lines = [...records]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([keyword, value]) => {
+      const rest = ` ${keyword}=${value}\n`;
+      let length = rest.length;
+      while (String(length).length + rest.length !== length) length = String(length).length + rest.length; // it counts itself
+      return `${length}${rest}`;
+    });
+  return Buffer.from(lines.join(""), "latin1");
+}
+
 /** A value that is a count or an id; undefined where there is none, or an empty one, which takes a keyword back. */
 export function paxNumber(records: PaxRecords, keyword: string): number | undefined {
   const text = records.get(keyword);

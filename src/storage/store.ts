@@ -35,6 +35,8 @@ export const paths = {
   containers: join(root, "containers"),
   /** `<container name>`: holds its id. */
   names: join(root, "names"),
+  /** `<hex of an image's id>/`: where `image mount` mounts, in a mount namespace of the user's; seen from outside they are empty. */
+  mounts: join(root, "mounts"),
   locks: join(root, "locks"),
   /** One flocked file for each process that uses blobs and layers which no record names yet. */
   leases: join(root, "locks/leases"),

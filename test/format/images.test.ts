@@ -32,6 +32,12 @@ test("the classic table has a line for each tag", () => {
   );
 });
 
+test("the digest is the one that the repository was pulled by, else the manifest's", () => {
+  const index = `sha256:${"e".repeat(64)}`;
+  const references = ["docker.io/library/alpine:latest", `docker.io/library/alpine@${index}`, "ghcr.io/a/b:1"];
+  expect(imageRows({ ...image, references }, options).map((row) => row.Digest)).toEqual([index, image.digest]);
+});
+
 test("an image without a name is <none>", () => {
   expect(imageRows({ ...image, references: [] }, options)).toMatchObject([{ Repository: "<none>", Tag: "<none>" }]);
 });

@@ -1,0 +1,105 @@
+/** Indexes, manifests and configurations as strangers write them: checked before anything is believed. */
+
+import { PodError } from "./errors.ts";
+import { isDigest } from "./reference.ts";
+import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes } from "./spec.ts";
+import { kindOf } from "./storage/decompress.ts";
+import { chainIds, type LayerPlace } from "./storage/layers.ts";
+import { readHead } from "./storage/reading.ts";
+
+/** JSON that somebody else wrote, by its digest. */
+export interface Document {
+  bytes: Uint8Array;
+  digest: string;
+}
+
+/** One layer of an image that is to come into the store. */
+export interface Layer extends LayerPlace {
+  descriptor: Descriptor;
+}
+
+const configType = /^application\/vnd\.(oci\.image\.config\.v1|docker\.container\.image\.v1)\+json$/;
+const layerType = /^application\/vnd\.(oci|docker)\.image\..*tar([+.](gzip|zstd))?$/;
+const layersMaximum = 127; // as many fit into one mount(2): storage/drivers.ts
+
+export function isIndex({ mediaType }: { mediaType: string }): boolean {
+  return mediaType === mediaTypes.index || mediaType === mediaTypes.dockerManifestList;
+}
+
+/** PodError where it is no index. */
+export function parseIndex(document: Document): Index {
+  const index = parseJson<Index>(document);
+  if (Array.isArray(index.manifests) && index.manifests.every(isDescriptor)) return index;
+  throw new PodError(`index ${document.digest} is not in the form of the OCI image spec`);
+}
+
+/** PodError where it is no manifest, or one of something that is no container image. */
+export function parseManifest(document: Document): Manifest {
+  const manifest = parseJson<Manifest>(document);
+  const { config: configDescriptor, layers } = manifest;
+  if (!isDescriptor(configDescriptor) || !Array.isArray(layers) || !layers.every(isDescriptor)) {
+    throw new PodError(`manifest ${document.digest} is not in the form of the OCI image spec`);
+  }
+  const odd = [configDescriptor, ...layers].find(
+    ({ mediaType }, index) => !(index ? layerType : configType).test(mediaType),
+  );
+  if (odd) throw new PodError(`unsupported media type ${odd.mediaType}`, { hint: "this is not a container image" });
+  return manifest;
+}
+
+/** PodError where the configuration does not fit an image of so many layers. */
+export function parseConfig(document: Document, layerCount: number): ImageConfig {
+  const parsed = parseJson<ImageConfig>(document);
+  const diffIds: unknown = parsed.rootfs?.diff_ids ?? [];
+  if (!Array.isArray(diffIds) || !diffIds.every(isDigest) || diffIds.length !== layerCount) {
+    throw new PodError(`image configuration ${document.digest} does not name the diffIds of its ${layerCount} layers`);
+  }
+  checkDepth(layerCount);
+  return parsed;
+}
+
+/** Docker's words for an image that no driver could mount. */
+export function checkDepth(layerCount: number): void {
+  if (layerCount <= layersMaximum) return;
+  throw new PodError(`max depth exceeded: ${layerCount} layers`, {
+    hint: `at most ${layersMaximum} layers are possible`,
+  });
+}
+
+/** The manifest's layers with what the configuration says of them. */
+export function toLayers(manifest: Pick<Manifest, "layers">, { rootfs }: ImageConfig): Layer[] {
+  const chain = chainIds(rootfs?.diff_ids ?? []);
+  return manifest.layers.map((descriptor, index) => ({
+    descriptor,
+    diffId: rootfs.diff_ids[index]!,
+    chainId: chain[index]!,
+    parents: chain.slice(0, index),
+  }));
+}
+
+/** By the first bytes of the archive at `path`. */
+export function mediaTypeOfLayer(path: string): string {
+  const types = { gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd, plain: mediaTypes.layer };
+  return types[kindOf(readHead(path))];
+}
+
+function parseJson<T>({ bytes, digest }: Document): T {
+  try {
+    const value = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof value === "object" && value) return value as T;
+  } catch {
+    // said below
+  }
+  throw new PodError(`${digest} is not a JSON object`);
+}
+
+function isDescriptor(value: unknown): value is Descriptor {
+  const { digest, size, mediaType } = (value ?? {}) as Partial<Descriptor>;
+  return (
+    typeof digest === "string" &&
+    isDigest(digest) &&
+    Number.isSafeInteger(size) &&
+    size! >= 0 &&
+    typeof mediaType === "string"
+  );
+}

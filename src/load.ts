@@ -1,0 +1,105 @@
+/** `load`: images out of an archive, or a layout's folder, into the store. All of them, or none. */
+
+import { statSync } from "node:fs";
+import { planDocker } from "./archive-docker.ts";
+import { planLayout } from "./archive-layout.ts";
+import type { PlannedImage } from "./archive-plan.ts";
+import { PodError } from "./errors.ts";
+import { parsePlatform } from "./platform.ts";
+import type { Platform } from "./spec.ts";
+import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
+import { syncStore } from "./storage/files.ts";
+import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
+import { extractLayer } from "./storage/layers.ts";
+import { readDescriptor, readFile } from "./storage/reading.ts";
+import { StagedArchive } from "./storage/staging.ts";
+
+export interface LoadedImage {
+  id: string;
+  /** In full; none where the archive names none. */
+  names: string[];
+  /** Those of the names that another image had until now. */
+  taken: { name: string; id: string }[];
+}
+
+/** `path`: an archive, or the folder of an OCI image layout; undefined reads stdin. PodErrors name the archive and what is wrong. */
+export async function loadImages(path: string | undefined, options: { platform?: string }): Promise<LoadedImage[]> {
+  const wanted = parsePlatform(options.platform);
+  const archive = new StagedArchive();
+  try {
+    if (path && statSync(path).isDirectory()) await archive.readLayout(path);
+    else await archive.readArchive(path ? readFile(path) : readDescriptor(0));
+    return await keep(planImages(archive, wanted));
+  } catch (cause) {
+    throw new PodError(`load ${path ?? "stdin"}`, { cause });
+  } finally {
+    archive.close();
+  }
+}
+
+/** The images of the archive; of those for several platforms the one for `wanted`. PodErrors say what is missing or wrong. */
+function planImages(archive: StagedArchive, wanted: Platform): PlannedImage[] {
+  const index = archive.find("index.json"); // with both, as Docker saves today, this one keeps the digests
+  const manifest = archive.find("manifest.json");
+  if (!index && !manifest) {
+    throw new PodError("it is no image archive: it has neither index.json nor manifest.json", {
+      hint: "a root file system becomes an image with pod import",
+    });
+  }
+  const images = index ? planLayout(archive, index, wanted) : planDocker(archive, manifest!);
+  if (!images.length) throw new PodError("there is no image in it");
+  return images;
+}
+
+async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {
+  const lease = holdLease(
+    images.flatMap(({ documents, layers }) => [
+      ...documents.map(({ digest }) => digest),
+      ...layers.flatMap(({ descriptor, chainId }) => [descriptor.digest, chainId]),
+    ]),
+  );
+  try {
+    for (const layer of images.flatMap(({ layers }) => layers)) {
+      await extractLayer(readFile(layer.path), layer);
+    }
+    adoptLayers(images);
+    return images.map(record);
+  } catch (error) {
+    lease.release();
+    collectGarbage(); // layers that were there already are in use, or leased
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+/** The archive's own bytes become blobs. */
+function adoptLayers(images: PlannedImage[]): void {
+  const layers = images.filter((image) => !isThere(image)).flatMap((image) => image.layers);
+  const byDigest = new Map(layers.map(({ descriptor, path }) => [descriptor.digest, path]));
+  const missing = [...byDigest].filter(([digest]) => !hasBlob(digest));
+  if (!missing.length) return;
+  syncStore();
+  for (const [digest, path] of missing) adoptBlob(path, digest);
+}
+
+function record(image: PlannedImage): LoadedImage {
+  const { names } = image;
+  const id = image.documents[1]!.digest;
+  const taken = names.flatMap((name) => {
+    const before = findImage(name);
+    return before && before.id !== id ? [{ name, id: before.id }] : [];
+  });
+  const known = isThere(image);
+  if (known) addNames(known, ...names);
+  else {
+    for (const { bytes } of image.documents) putBlob(bytes);
+    putImage(image.manifest, ...names);
+  }
+  return { id, names, taken };
+}
+
+/** An image without a manifest of its own is the one that has its id. */
+function isThere({ isRemade, documents }: PlannedImage): Image | undefined {
+  return isRemade ? listImages().find(({ id }) => id === documents[1]!.digest) : undefined;
+}
