@@ -4,9 +4,12 @@ import { inContainerRoot } from "./container-root.ts";
 import { hasCode, NotFoundError, PodError, SyscallError } from "./errors.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, S_IFLNK, S_IFMT } from "./ns/constants.ts";
 import { readlinkAtBytes, resolveBytes, toByteString, toText } from "./ns/sys/bytes.ts";
+import { writeAll } from "./ns/sys/descriptor.ts";
 import { close, open, statAt } from "./ns/sys/file.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { isDirectory } from "./storage/lower.ts";
+import { packPath } from "./storage/pack.ts";
+import { unpackInto } from "./storage/unpack.ts";
 
 export interface CopyOptions {
   /** The source's last name may be a symlink that is followed: `-L`. */
@@ -30,6 +33,28 @@ export function copyToContainer(source: string, container: string, target: strin
   return inContainerRoot(container, (rootFd) =>
     copyBetween(hostEnd(source), containerEnd(container, rootFd, target), options),
   );
+}
+
+/** Writes an archive of it to a descriptor. */
+export function packFromContainer(container: string, source: string, fd: number, options: CopyOptions): void {
+  inContainerRoot(container, (rootFd) => {
+    const end = containerEnd(container, rootFd, source);
+    close(openSource(end, options.followLink)); // says what is wrong with it
+    const path = options.followLink || end.isFolder ? findTarget(end).path : end.path;
+    const parentFd = openFolder(end, parentOf(path));
+    const as = end.isContents ? "." : baseOf(end.path);
+    for (const chunk of packPath(parentFd, baseOf(path) || ".", as)) writeAll(fd, chunk);
+  });
+}
+
+/** Unpacks the archive that a descriptor gives, which is not compressed, into a folder of the container. Owners are those that it names. */
+export function unpackIntoContainer(fd: number, container: string, target: string): Copied {
+  return inContainerRoot(container, (rootFd) => {
+    const end = containerEnd(container, rootFd, target);
+    const { path, isFolder } = findTarget(end);
+    if (!isFolder) throw new PodError(`destination "${container}:${target}" must be a directory`);
+    return withRefusal(() => unpackInto(openFolder(end, path), fd));
+  });
 }
 
 /** One side: a path below a root that it does not leave. */
@@ -70,17 +95,21 @@ function copyBetween(source: End, target: End, { followLink, archive }: CopyOpti
   const isFolder = isDirectory(statAt(from, ""));
   const { parentFd, name } = placeFor(target, source, isFolder);
   const copier = new TreeCopier(parentFd, archive);
-  try {
-    if (name === undefined) copier.copyContents(from);
-    else copier.copy(from, name);
-  } catch (error) {
-    throw hasCode(error, "EROFS") ? new PodError("container rootfs is marked read-only", { cause: error }) : error;
-  }
+  withRefusal(() => (name === undefined ? copier.copyContents(from) : copier.copy(from, name)));
   return copier.archiveBytes;
 }
 
+/** Docker's text where a container's file system, or a mount, takes no files. */
+function withRefusal<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw hasCode(error, "EROFS") ? new PodError("container rootfs is marked read-only", { cause: error }) : error;
+  }
+}
+
 /** What is to be copied, as an O_PATH descriptor. */
-export function openSource(source: End, followLink: boolean): number {
+function openSource(source: End, followLink: boolean): number {
   const { rootFd, path, isFolder } = source;
   const follows = followLink || isFolder;
   const fd = resolveBytes(rootFd, path, O_PATH | (follows ? 0 : O_NOFOLLOW), RESOLVE_IN_ROOT);
@@ -126,7 +155,7 @@ function findTarget({ rootFd, path }: End): { path: string; exists: boolean; isF
 }
 
 /** The descriptor holds the folder itself, whatever becomes of its path. */
-export function openFolder(target: End, path: string): number {
+function openFolder(target: End, path: string): number {
   const fd = resolveBytes(target.rootFd, path, O_RDONLY | O_DIRECTORY, RESOLVE_IN_ROOT);
   if (fd === undefined) throw target.missing(toText(path));
   return fd;

@@ -1,7 +1,13 @@
 import { resolve } from "node:path";
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
-import { copyFromContainer, copyToContainer } from "../copy.ts";
+import {
+  type CopyOptions,
+  copyFromContainer,
+  copyToContainer,
+  packFromContainer,
+  unpackIntoContainer,
+} from "../copy.ts";
 import { UsageError } from "../errors.ts";
 import { formatSize } from "../format/units.ts";
 import * as output from "../output.ts";
@@ -23,14 +29,19 @@ export default defineCommand({
     if (!from.path) throw new UsageError("source can not be empty");
     if (!to.path) throw new UsageError("destination can not be empty");
     if (from.container && to.container) throw new UsageError("copying between containers is not supported");
-    let bytes: number;
-    if (from.container) bytes = copyFromContainer(from.container, from.path, onHost(to.path), options);
-    else if (to.container) bytes = copyToContainer(onHost(from.path), to.container, to.path, options);
-    else throw new UsageError("must specify at least one container source");
+    if (!from.container && !to.container) throw new UsageError("must specify at least one container source");
+    if (from.container && to.path === "-") return packFromContainer(from.container, from.path, 1, options);
+    const bytes = copy(from, to, options);
     const place = to.container ? `${to.container}:${to.path}` : onHost(to.path);
     if (!options.quiet) output.write("stderr", `Successfully copied ${formatSize(bytes)} to ${place}\n`);
   },
 });
+
+function copy(from: End, to: End, options: CopyOptions): number {
+  if (from.container) return copyFromContainer(from.container, from.path, onHost(to.path), options);
+  if (from.path === "-") return unpackIntoContainer(0, to.container!, to.path);
+  return copyToContainer(onHost(from.path), to.container!, to.path, options);
+}
 
 interface End {
   container?: string;
