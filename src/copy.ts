@@ -41,9 +41,10 @@ export function packFromContainer(container: string, source: string, fd: number,
     const end = containerEnd(container, rootFd, source);
     close(openSource(end, options.followLink)); // says what is wrong with it
     const path = options.followLink || end.isFolder ? findTarget(end).path : end.path;
-    const parentFd = openFolder(end, parentOf(path));
     const as = end.isContents ? "." : baseOf(end.path);
-    for (const chunk of packPath(parentFd, baseOf(path) || ".", as)) writeAll(fd, chunk);
+    closing(openFolder(end, parentOf(path)), (parent) => {
+      for (const chunk of packPath(parent, baseOf(path) || ".", as)) writeAll(fd, chunk);
+    });
   });
 }
 
@@ -53,7 +54,7 @@ export function unpackIntoContainer(fd: number, container: string, target: strin
     const end = containerEnd(container, rootFd, target);
     const { path, isFolder } = findTarget(end);
     if (!isFolder) throw new PodError(`destination "${container}:${target}" must be a directory`);
-    return withRefusal(() => unpackInto(openFolder(end, path), fd));
+    return closing(openFolder(end, path), (folder) => withRefusal(() => unpackInto(folder, fd)));
   });
 }
 
@@ -91,12 +92,23 @@ export function parsePath(text: string): Pick<End, "path" | "isFolder" | "isCont
 }
 
 function copyBetween(source: End, target: End, { followLink, archive }: CopyOptions): Copied {
-  const from = openSource(source, followLink);
-  const isFolder = isDirectory(statAt(from, ""));
-  const { parentFd, name } = placeFor(target, source, isFolder);
-  const copier = new TreeCopier(parentFd, archive);
-  withRefusal(() => (name === undefined ? copier.copyContents(from) : copier.copy(from, name)));
-  return copier.archiveBytes;
+  return closing(openSource(source, followLink), (from) => {
+    const { path, name } = placeFor(target, source, isDirectory(statAt(from, "")));
+    return closing(openFolder(target, path), (folder) => {
+      const copier = new TreeCopier(folder, archive);
+      withRefusal(() => (name === undefined ? copier.copyContents(from) : copier.copy(from, name)));
+      return copier.archiveBytes;
+    });
+  });
+}
+
+/** What stays open would keep a container's file system mounted. */
+function closing<T>(fd: number, action: (fd: number) => T): T {
+  try {
+    return action(fd);
+  } finally {
+    close(fd);
+  }
 }
 
 /** Docker's text where a container's file system, or a mount, takes no files. */
@@ -114,24 +126,24 @@ function openSource(source: End, followLink: boolean): number {
   const follows = followLink || isFolder;
   const fd = resolveBytes(rootFd, path, O_PATH | (follows ? 0 : O_NOFOLLOW), RESOLVE_IN_ROOT);
   if (fd === undefined) throw source.missing(toText(path));
-  if (isFolder && !isDirectory(statAt(fd, ""))) throw new SyscallError("lstat", 20 /* ENOTDIR */, toText(path));
-  return fd;
+  if (!isFolder || isDirectory(statAt(fd, ""))) return fd;
+  close(fd);
+  throw new SyscallError("lstat", 20 /* ENOTDIR */, toText(path));
 }
 
 /**
- * Where it goes: a folder and the name in it; without a name the source's content goes into the folder. The cases, and
+ * Where it goes: a folder's path and the name in it; without a name the source's content goes into the folder. The cases, and
  * the texts, are those of moby's PrepareArchiveCopy (pkg/archive/copy.go).
  */
-function placeFor(target: End, source: End, sourceIsFolder: boolean): { parentFd: number; name?: string } {
+function placeFor(target: End, source: End, sourceIsFolder: boolean): { path: string; name?: string } {
   const found = findTarget(target);
   if (found.isFolder) {
-    const parentFd = openFolder(target, found.path);
-    return source.isContents && sourceIsFolder ? { parentFd } : { parentFd, name: baseOf(source.path) };
+    return { path: found.path, name: source.isContents && sourceIsFolder ? undefined : baseOf(source.path) };
   }
   if (found.exists && sourceIsFolder) throw new PodError("cannot copy directory");
   if (found.exists && target.isFolder) throw new SyscallError("lstat", 20 /* ENOTDIR */, toText(target.path));
   if (!found.exists && target.isFolder && !sourceIsFolder) throw new NotFoundError("no such directory");
-  return { parentFd: openFolder(target, parentOf(found.path)), name: baseOf(found.path) };
+  return { path: parentOf(found.path), name: baseOf(found.path) };
 }
 
 const linksMaximum = 40; // the kernel's MAXSYMLINKS, path_resolution(7)
