@@ -6,8 +6,10 @@ import { planLayout } from "./archive-layout.ts";
 import type { PlannedImage } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
 import { parsePlatform } from "./platform.ts";
+import { familiarName, parseReference } from "./reference.ts";
 import type { Platform } from "./spec.ts";
 import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layers.ts";
@@ -96,6 +98,7 @@ function record(image: PlannedImage): LoadedImage {
     for (const { bytes } of image.documents) putBlob(bytes);
     putImage(image.manifest, ...names);
   }
+  recordImageEvent("load", id, names[0] ? familiarName(parseReference(names[0])) : id);
   return { id, names, taken };
 }
 

@@ -33,6 +33,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
 import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
@@ -141,6 +142,7 @@ class Life {
       started: new Date().toISOString(),
     };
     putState(record.id, this.state);
+    recordContainerEvent("start", record);
     this.streams = new Streams(streams, this.client, this.log, {
       onMessage: (message) => this.answer(message),
       watched: () => this.watched(),
@@ -159,6 +161,7 @@ class Life {
   end(): void {
     const { record } = this.container;
     this.cleanUp();
+    recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.client.send({ kind: "exited", exitCode: this.state.exitCode! });

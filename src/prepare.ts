@@ -55,6 +55,8 @@ const reading = [
   "images",
   "logs",
   "inspect",
+  "events",
+  "system events",
   "history",
   "save",
   "container ls",

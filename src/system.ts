@@ -90,7 +90,7 @@ function clearUnlessUsed(): number[] {
   if (holders.length > 0) return holders;
   const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
   for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
-  for (const file of [paths.index, driverFile]) rmSync(file, { force: true });
+  for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();
   return [];
 }

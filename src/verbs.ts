@@ -41,6 +41,7 @@ export const verbs: Verb[] = [
   verb("inspect", () => import("./commands/inspect.ts")),
   verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
+  verb("events, system events", () => import("./commands/events.ts")),
   verb("cp, container cp", () => import("./commands/cp.ts")),
   verb("rm, container rm, container remove", () => import("./commands/rm.ts")),
   verb("rmi, image rm, image remove", () => import("./commands/rmi.ts")),

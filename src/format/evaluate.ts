@@ -2,7 +2,7 @@
 
 import { formatError, hintOf, UsageError } from "../errors.ts";
 import { callFunction, functions, type GoFunction } from "./functions.ts";
-import { formatValue, goType, isGoMap, isTrue, sortedEntries } from "./go-values.ts";
+import { formatValue, goType, isGoMap, isTrue } from "./go-values.ts";
 import { type Node, type Operand, type Pipe, parseTemplate } from "./template.ts";
 
 /**
@@ -191,7 +191,7 @@ class Run {
 function entriesOf(value: unknown): [unknown, unknown][] {
   if (Array.isArray(value)) return value.map((element, index) => [index, element]);
   if (typeof value === "number") return Array.from({ length: value }, (_, index) => [index, index]);
-  if (isGoMap(value)) return sortedEntries(value);
+  if (isGoMap(value)) return Object.entries(value);
   if (value === null || value === undefined) return [];
   throw new UsageError(`template: range can't iterate over ${formatValue(value)}`);
 }

@@ -1,12 +1,16 @@
 /** Go's values, as templates see them: what is true, how things print, and maps and lists that JavaScript has no kind for. */
 
-/** A Go map: what templates range over and index, where a missing key is no error. */
+/** A Go map: what templates range over and index, where a missing key is no error. By key, as Go walks and writes it. */
 export function goMap<T>(
   entries: Iterable<readonly [string, T]> | Record<string, T> | null | undefined,
 ): Record<string, T> {
   const pairs =
     entries && Symbol.iterator in entries ? [...(entries as Iterable<[string, T]>)] : Object.entries(entries ?? {});
-  return Object.assign(Object.create(null), Object.fromEntries(pairs));
+  return Object.assign(Object.create(null), Object.fromEntries(pairs.toSorted(byKey)));
+}
+
+function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** A map or list; where there is none, Go's nil one: to templates it is empty, in JSON `null`. */
@@ -48,11 +52,6 @@ export function formatValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inner).join(" ")}]`;
   if (typeof value !== "object") return String(value);
   if (!isGoMap(value)) return `{${Object.values(value).map(inner).join(" ")}}`;
-  const entries = sortedEntries(value).map(([key, each]) => `${key}:${inner(each)}`);
+  const entries = Object.entries(value).map(([key, each]) => `${key}:${inner(each)}`);
   return `map[${entries.join(" ")}]`;
-}
-
-/** By key, as Go walks a map. */
-export function sortedEntries<T>(map: Record<string, T>): [string, T][] {
-  return Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

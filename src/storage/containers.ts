@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
+import { recordContainerEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
@@ -111,6 +112,7 @@ export function putContainer(
   try {
     fillContainer(temporary, record, files, folders, { status: "created", monitor });
     withLock("names", () => takeName(temporary, record));
+    recordContainerEvent("create", record);
   } catch (error) {
     removeTree(temporary);
     throw error;
@@ -233,7 +235,10 @@ export function identify(pid: number): ProcessIdentity {
 export function deleteContainer(record: ContainerRecord): () => void {
   const trash = makeTemporaryDir();
   withLock("names", () => {
-    if (existsSync(containerDir(record.id))) renameSync(containerDir(record.id), join(trash, record.id));
+    if (existsSync(containerDir(record.id))) {
+      renameSync(containerDir(record.id), join(trash, record.id));
+      recordContainerEvent("destroy", record);
+    }
     if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
   });
   return () => removeTree(trash);

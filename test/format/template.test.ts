@@ -37,7 +37,7 @@ const results: Record<string, string> = {
   '{{"}}"}}{{`raw\\n`}}{{"a\\tb"}}': "}}raw\\na\tb",
   "{{json .State}}": '{"Status":"running","Pid":12}',
   "{{.State | json}}": '{"Status":"running","Pid":12}',
-  "{{json .Labels}}": '{"b":"2","a":"1","with.dot":"3"}',
+  "{{json .Labels}}": '{"a":"1","b":"2","with.dot":"3"}',
   "{{json .Nothing}}": "null",
   "{{upper .ID}} {{.ID | upper | lower}} {{title .Names}}": "ABC abc Web,Db",
   '{{join .List "-"}}': "x-y-z",
