@@ -42,6 +42,13 @@ export const verbs: Verb[] = [
   verb("container inspect", async () => ({ default: (await import("./commands/inspect.ts")).containerInspect })),
   verb("image inspect", async () => ({ default: (await import("./commands/inspect.ts")).imageInspect })),
   verb("events, system events", () => import("./commands/events.ts")),
+  verb("container exists", async () => ({ default: (await import("./commands/exists.ts")).containerExists })),
+  verb("port, container port", () => import("./commands/port.ts")),
+  verb("rename, container rename", () => import("./commands/rename.ts")),
+  verb("stats, container stats", () => import("./commands/stats.ts")),
+  verb("top, container top", () => import("./commands/top.ts"), {
+    options: async () => (await import("./commands/top.ts")).args,
+  }),
   verb("cp, container cp", () => import("./commands/cp.ts")),
   verb("rm, container rm, container remove", () => import("./commands/rm.ts")),
   verb("rmi, image rm, image remove", () => import("./commands/rmi.ts")),

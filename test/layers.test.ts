@@ -35,7 +35,7 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
-  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
+  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|rename|stats|top|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
   /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
