@@ -47,14 +47,24 @@ export class FrameReader {
 /** Client → monitor. */
 export type ClientMessage =
   /** The first one: run this container. */
-  | { kind: "launch"; id: string; attach: boolean; windowSize?: { rows: number; columns: number } }
+  | { kind: "launch"; id: string; windowSize?: { rows: number; columns: number } }
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
-  | { kind: "stdin-end" };
+  | { kind: "stdin-end" }
+  /** From here on also in conversations that come later, over the container's socket. */
+  | { kind: "attach" }
+  /** A signal after which no restart policy applies: `stop`, and `kill` of the whole. */
+  | { kind: "stop"; signal: number }
+  | { kind: "pause" }
+  | { kind: "unpause" }
+  /** Asks for descriptors of the container's namespaces. */
+  | { kind: "namespaces" };
 
 /** Monitor → client. */
 export type MonitorMessage =
   | { kind: "started"; pid: number }
+  /** The answer to pause, unpause and namespaces. */
+  | { kind: "done" }
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }
   | { kind: "failed"; message: string; hint?: string; exitCode?: number }

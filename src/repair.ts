@@ -42,7 +42,8 @@ function recordEnd(id: string): void {
     if (!container) return; // removed meanwhile
     const { state } = container;
     const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
-    if (finished) recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
+    if (finished && !state.finished)
+      recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
     putState(id, { ...state, finished, monitor: undefined, init: undefined });
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;

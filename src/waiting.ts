@@ -42,6 +42,16 @@ function becomeMonitor(client: number, finish: (() => void) | undefined): void {
   load<typeof monitor>("monitor").runMonitor(client, prepared);
 }
 
+/** A monitor whose restart policy has started this program in its place. */
+export function monitorAgain(id: string): never {
+  setTitle("pod monitor");
+  const { runAgain }: typeof monitor = load("monitor");
+  return runAgain(
+    id,
+    prepareContainer(undefined, () => {}),
+  );
+}
+
 let early: WaitingMonitor | undefined;
 
 /** For a command that will run a container, before it knows which one. */

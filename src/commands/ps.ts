@@ -50,7 +50,9 @@ function listed(options: Options<typeof args>): string {
   const asked = options.last ?? -1;
   const last = options.latest ? 1 : asked > 0 ? asked : Infinity;
   const showsAll = options.all || last < Infinity || options.filter.some(([name]) => name === "status");
-  const isShown = showsAll ? undefined : ({ status }: ContainerState) => status === "running";
+  const isShown = showsAll
+    ? undefined
+    : ({ status, restarting }: ContainerState) => status === "running" || restarting === true;
   const containers = applyFilters(listContainers(isShown), options.filter, containerTests).slice(0, last);
   const rows = containers.map((container) => containerRow(container, { full: options.noTrunc }));
   if (options.quiet && !options.format) return rows.map(({ ID }) => `${ID}\n`).join("");

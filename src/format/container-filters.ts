@@ -5,6 +5,7 @@ import { type Container, findContainer } from "../storage/containers.ts";
 import { findImage } from "../storage/images.ts";
 import { chainIds } from "../storage/layers.ts";
 import { parseInteger } from "../values.ts";
+import { shownStatus } from "./containers.ts";
 import { type FilterTests, hasLabel, matchesPattern, parseFlagFilter } from "./filters.ts";
 
 const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
@@ -26,7 +27,7 @@ export const containerTests: FilterTests<Container> = {
   },
   exited: (value) => {
     const code = parseInteger(value);
-    return ({ state }) => state.status === "exited" && state.exitCode === code;
+    return ({ state }) => shownStatus(state) === "exited" && state.exitCode === code;
   },
   expose: (value) => {
     const fits = portTest("expose", value);
@@ -66,7 +67,7 @@ export const containerTests: FilterTests<Container> = {
   },
   status: (value) => {
     checkValue("status", value, statuses);
-    return ({ state }) => state.status === value;
+    return ({ state }) => shownStatus(state) === value;
   },
   volume:
     (value) =>

@@ -41,7 +41,7 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
     Command: JSON.stringify(full ? command : shorten(command, 20)),
     CreatedAt: formatTime(record.created),
     RunningFor: formatAge(record.created, nowMs),
-    State: state.status,
+    State: shownStatus(state),
     Status: formatStatus(state, nowMs),
     Ports: record.exposedPorts.join(", "),
     Names: record.name,
@@ -56,6 +56,11 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
   };
 }
 
+/** Docker has more words than there are states: a container that is paused or about to be restarted still runs to it. */
+export function shownStatus(state: Container["state"]): string {
+  return state.paused ? "paused" : state.restarting ? "restarting" : state.status;
+}
+
 /** The row with Docker's `4.1kB (virtual 8.1MB)`. */
 export function withSize<T extends object>(row: T, { writableBytes, totalBytes }: ContainerSizes) {
   return { ...row, Size: `${formatSize(writableBytes)} (virtual ${formatSize(totalBytes)})` };
@@ -63,8 +68,11 @@ export function withSize<T extends object>(row: T, { writableBytes, totalBytes }
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */
 export function formatStatus(state: Container["state"], nowMs = Date.now()): string {
-  if (state.status === "running") return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}`;
+  if (state.status === "running") {
+    return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}${state.paused ? " (Paused)" : ""}`;
+  }
   if (state.status === "created") return "Created";
+  if (state.restarting) return `Restarting (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
   return `Exited (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
 }
 

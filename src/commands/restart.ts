@@ -1,0 +1,30 @@
+import { defineCommand } from "citty";
+import { type OptionDefs, parseOptions } from "../args.ts";
+import * as life from "../life.ts";
+import * as output from "../output.ts";
+import { parseSignalName } from "../signal-names.ts";
+import { parseInteger } from "../values.ts";
+import { forEach } from "./each.ts";
+
+const args = {
+  signal: { type: "string", alias: "s", parse: parseSignalName, description: "Signal to send to the container" },
+  time: {
+    type: "string",
+    alias: "t",
+    parse: parseInteger,
+    description: "Seconds to wait before killing the container (-1: for ever)",
+  },
+  container: { type: "positional", multiple: true },
+} satisfies OptionDefs;
+
+export default defineCommand({
+  meta: { name: "restart", description: "Restart one or more containers" },
+  args,
+  async run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, args);
+    await forEach(operands, false, (name) => {
+      life.restart(name, { timeoutSeconds: options.time, signal: options.signal });
+      output.line(name);
+    });
+  },
+});
