@@ -12,6 +12,7 @@ import {
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
 import {
   forgetChanges,
+  patienceMs,
   poll,
   readInto,
   readSignal,
@@ -68,7 +69,7 @@ export function attach(fd: number, log: LogReader, options: AttachOptions): Atta
 class Attachment {
   private readonly reader = new FrameReader();
   private readonly signals = signalFd([...proxied, SIGWINCH]);
-  private readonly changes: number;
+  private readonly changes: number | undefined;
   private readonly detach: DetachScanner;
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
@@ -95,13 +96,13 @@ class Attachment {
           { fd: this.fd, events: POLLIN | (this.pendingInput ? POLLOUT : 0) },
           { fd: this.signals, events: POLLIN },
           { fd: wantsInput ? 0 : -1, events: POLLIN },
-          { fd: this.changes, events: POLLIN },
+          { fd: this.changes ?? -1, events: POLLIN },
         ],
-        more ? 0 : -1,
+        more ? 0 : patienceMs(this.changes),
       ) as [number, number, number, number];
       if (signal) this.passSignals();
-      if (output) forgetChanges(this.changes);
-      if (output || more) more = this.printChunk();
+      if (output) forgetChanges(this.changes!);
+      if (output || more || this.changes === undefined) more = this.printChunk();
       if (socket & POLLOUT) this.flushInput();
       if (socket & ~POLLOUT) this.readMonitor();
       if (input && !this.result) this.readInput();
@@ -166,12 +167,7 @@ class Attachment {
   }
 
   private readInput(): void {
-    let length: number | undefined = 0;
-    try {
-      length = readInto(0, this.buffer);
-    } catch {
-      // EIO, EBADF: the terminal is gone, or stdin was closed: the input's end
-    }
+    const length = readStdin(this.buffer);
     if (length === undefined) return;
     if (length === 0) {
       this.inputOpen = false;
@@ -216,6 +212,15 @@ class Attachment {
   }
 }
 
+/** This process's own input: 0 at its end, undefined where there is none yet. */
+export function readStdin(buffer: Uint8Array): number | undefined {
+  try {
+    return readInto(0, buffer);
+  } catch {
+    return 0; // EIO, EBADF: the terminal is gone, or stdin was closed
+  }
+}
+
 /** Finds the detach keys in what is typed; a sequence that breaks off goes through after all. */
 export class DetachScanner {
   private matched = 0;
@@ -223,7 +228,7 @@ export class DetachScanner {
   constructor(private readonly keys: number[]) {}
 
   push(input: Uint8Array): { bytes: Uint8Array; detached: boolean } {
-    if (this.keys.length === 0) return { bytes: Uint8Array.from(input), detached: false };
+    if (this.keys.length === 0) return { bytes: input.slice(), detached: false };
     const bytes: number[] = [];
     for (const byte of input) {
       if (byte === this.keys[this.matched]) {

@@ -65,9 +65,12 @@ export class Control {
     }
   }
 
-  /** What came with one message, and its descriptors: the answer to "namespaces". */
+  /** The descriptors of the answer to "namespaces"; none where the monitor has gone. Other messages may come before it. */
   receiveDescriptors(): number[] {
-    return receiveMessage(this.fd)?.fds ?? [];
+    for (;;) {
+      const message = receiveMessage(this.fd);
+      if (!message || message.bytes.length === 0 || message.fds.length > 0) return message?.fds ?? [];
+    }
   }
 
   close(): void {

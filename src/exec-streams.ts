@@ -1,6 +1,6 @@
 /** The streams of an `exec`: between this process's own and those of the program, in one poll(2) loop. */
 
-import { DetachScanner } from "./attach.ts";
+import { DetachScanner, readStdin } from "./attach.ts";
 import { hasCode } from "./errors.ts";
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
 import { poll, readInto, readSignal, setNonBlocking, signalFd, writeAll, writeFrom } from "./ns/sys/descriptor.ts";
@@ -124,12 +124,7 @@ class Carrier {
   }
 
   private readInput(): void {
-    let length: number | undefined = 0;
-    try {
-      length = readInto(0, this.buffer);
-    } catch {
-      // EIO, EBADF: the terminal is gone, or stdin was closed: the input's end
-    }
+    const length = readStdin(this.buffer);
     if (length === undefined) return;
     if (length === 0) {
       this.inputOpen = false;
@@ -137,7 +132,7 @@ class Carrier {
       return;
     }
     const { bytes, detached } = this.detach.push(this.buffer.subarray(0, length));
-    this.pending = Uint8Array.from(bytes);
+    this.pending = bytes;
     if (detached) this.result = 0;
     this.writeInput();
   }

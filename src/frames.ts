@@ -1,9 +1,10 @@
 /**
  * What a monitor and its clients say to each other over a stream socket: frames of an 8-byte header (stream, three
- * zero bytes, length as big-endian u32) and the payload. It is Docker's stdcopy header, with one more stream for JSON.
+ * zero bytes, length as big-endian u32) and the payload. It is Docker's stdcopy header, with one more stream for JSON;
+ * its streams 1 and 2, the output, are not sent: clients read that in the log.
  */
 
-export const frameStreams = { stdin: 0, stdout: 1, stderr: 2, control: 3 } as const;
+export const frameStreams = { stdin: 0, control: 3 } as const;
 const headerBytes = 8;
 /** A longer frame than any that pod sends: the other side is not pod. */
 const maxPayloadBytes = 1 << 24;

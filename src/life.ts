@@ -166,6 +166,7 @@ export function kill(text: string, signal: string): void {
 
 /** Stops it where it runs, and starts it. */
 export function restart(text: string, options: { timeoutSeconds?: number; signal?: string }): void {
+  releaseSignals(); // it may take its time, and nobody attaches
   stop(text, options);
   start(text, { detach: true, stdin: false, detachKeys: [], sigProxy: false });
 }

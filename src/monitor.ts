@@ -13,8 +13,7 @@ import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
-import type { Prepared, WaitingInit } from "./ns/prestart.ts";
-import { restartMonitor } from "./ns/prestart.ts";
+import { type Prepared, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { signalAll } from "./ns/processes.ts";
 import { accept, listenAt, poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
@@ -23,6 +22,7 @@ import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
 import { mappedIds, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
+import { restartDelayMs } from "./restart-policy.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import {
@@ -33,7 +33,6 @@ import {
   deleteContainer,
   identify,
   putState,
-  type RestartPolicy,
   readContainer,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
@@ -360,15 +359,16 @@ class Life {
   }
 
   /**
-   * What the restart policy asks for: this very process, as a fresh program. The delay doubles from 100 ms to a minute,
-   * and begins anew after ten seconds of life, as in Docker. A `stop` that comes meanwhile ends it.
+   * What the restart policy asks for: this very process, as a fresh program. A `stop` that comes before it is time for
+   * that ends it.
    */
   startAgain(): void {
     const { record } = this.container;
     const { exitCode = 0, restartCount = 0, stopped } = this.state;
-    if (this.state.status !== "exited" || stopped || !isDue(record.restart, exitCode, restartCount)) return;
-    const lived = performance.now() - this.startedAtMs >= 10_000;
-    const delayMs = Math.min(60_000, 100 * 2 ** (lived ? 0 : Math.min(restartCount, 10)));
+    if (this.state.status !== "exited" || stopped) return;
+    const livedMs = performance.now() - this.startedAtMs;
+    const delayMs = restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
+    if (delayMs === undefined) return;
     this.listener = this.listen();
     putState(record.id, { ...this.state, restarting: true, restartCount: restartCount + 1 });
     if (!this.staysStopped(delayMs)) restartMonitor(record.id);
@@ -407,11 +407,6 @@ class Life {
     close(this.slirp.pidfd);
     this.slirp = undefined;
   }
-}
-
-function isDue({ name, maximumRetryCount }: RestartPolicy, exitCode: number, restartCount: number): boolean {
-  if (name === "on-failure") return exitCode !== 0 && (maximumRetryCount === 0 || restartCount < maximumRetryCount);
-  return name === "always" || name === "unless-stopped";
 }
 
 /** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */

@@ -173,7 +173,7 @@ export class Streams {
   private takeFrames(frames: Frame[], client: Client): void {
     for (const { stream, payload } of frames) {
       if (stream === frameStreams.stdin) {
-        if (this.streams.stdin !== undefined) this.input.push(Uint8Array.from(payload));
+        if (this.streams.stdin !== undefined) this.input.push(payload);
       } else this.hooks.onMessage(JSON.parse(payload.toString()) as ClientMessage, client);
     }
     if (this.input.sizeBytes > 0) this.writeInput();

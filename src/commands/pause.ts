@@ -8,14 +8,19 @@ const args = {
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
-export default defineCommand({
-  meta: { name: "pause", description: "Pause all processes within one or more containers" },
-  args,
-  async run({ rawArgs }) {
-    const { operands } = parseOptions(rawArgs, args);
-    await forEach(operands, false, (name) => {
-      life.pause(name);
-      output.line(name);
-    });
-  },
-});
+export default command("pause", "Pause all processes within one or more containers", life.pause);
+export const unpause = command("unpause", "Unpause all processes within one or more containers", life.unpause);
+
+function command(name: string, description: string, action: (container: string) => void) {
+  return defineCommand({
+    meta: { name, description },
+    args,
+    async run({ rawArgs }) {
+      const { operands } = parseOptions(rawArgs, args);
+      await forEach(operands, false, (container) => {
+        action(container);
+        output.line(container);
+      });
+    },
+  });
+}

@@ -17,14 +17,19 @@ const args = {
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
-export default defineCommand({
-  meta: { name: "stop", description: "Stop one or more running containers" },
-  args,
-  async run({ rawArgs }) {
-    const { options, operands } = parseOptions(rawArgs, args);
-    await forEach(operands, false, (name) => {
-      life.stop(name, { timeoutSeconds: options.time, signal: options.signal });
-      output.line(name);
-    });
-  },
-});
+export default command("stop", "Stop one or more running containers", life.stop);
+export const restart = command("restart", "Restart one or more containers", life.restart);
+
+function command(name: string, description: string, action: typeof life.restart) {
+  return defineCommand({
+    meta: { name, description },
+    args,
+    async run({ rawArgs }) {
+      const { options, operands } = parseOptions(rawArgs, args);
+      await forEach(operands, false, (container) => {
+        action(container, { timeoutSeconds: options.time, signal: options.signal });
+        output.line(container);
+      });
+    },
+  });
+}

@@ -45,6 +45,7 @@ export function startInContainer(request: ExecRequest): { pid: number; channel: 
     setSignalMask("set", []);
     takeDescriptors(request.fds);
     closeInherited([remote, ...request.namespaces]);
+    process.chdir("/");
     setTitle("pod exec");
     return join(remote, request);
   });

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { POLLIN } from "../ns/constants.ts";
-import { forgetChanges, poll, watchPaths } from "../ns/sys/descriptor.ts";
+import { forgetChanges, patienceMs, poll, watchPaths } from "../ns/sys/descriptor.ts";
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from "../ns/sys/fs.ts";
 import { paths } from "./store.ts";
 
@@ -136,8 +136,8 @@ export class LogReader {
     return (since === undefined || timeNs >= since) && (until === undefined || timeNs < until);
   }
 
-  /** An inotify(7) descriptor that is readable when more is there: forgetChanges() of ns/sys/descriptor.ts. */
-  watch(): number {
+  /** A descriptor that is readable when more is there: watchPaths() of ns/sys/descriptor.ts. */
+  watch(): number | undefined {
     return watchPaths([`/proc/self/fd/${this.index}`]);
   }
 
@@ -180,11 +180,11 @@ export function* followLog(id: string, range: LogRange, isRunning: () => boolean
       const running = isRunning(); // asked before reading: what is written until the end is read after it
       for (let chunk = reader.next(); chunk; chunk = reader.next()) yield chunk;
       if (!running) return;
-      poll([{ fd: changes, events: POLLIN }], -1);
-      forgetChanges(changes);
+      poll([{ fd: changes ?? -1, events: POLLIN }], patienceMs(changes));
+      if (changes !== undefined) forgetChanges(changes);
     }
   } finally {
     reader.close();
-    closeSync(changes);
+    if (changes !== undefined) closeSync(changes);
   }
 }

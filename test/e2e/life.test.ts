@@ -84,6 +84,17 @@ onBothDrivers("the life of a container", (host) => {
     expect(await state("target")).toStartWith("running");
   });
 
+  test("a restart that waits for the program can be interrupted", async () => {
+    await runDetached("slow", "trap '' TERM; echo up; while :; do sleep 1; done");
+    await up("slow");
+    const child = host.spawn("restart", "-t", "60", "slow");
+    await Bun.sleep(700);
+    child.kill("SIGINT");
+    await child.exited;
+    expect(child.signalCode).toBe("SIGINT");
+    expect(await state("slow")).toStartWith("running");
+  });
+
   test("pause stops all of its processes and unpause lets them go on", async () => {
     await runDetached("ticks", "while :; do echo x; sleep 0.05; done & wait");
     await host.must("pause", "ticks");

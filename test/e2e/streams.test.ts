@@ -29,6 +29,23 @@ onBothDrivers("standard streams", (host) => {
     expect(result.bytes.equals(bytes)).toBe(true);
   });
 
+  test("output comes also where the user has no inotify instance left, and logs -f ends", async () => {
+    const hog = Bun.spawn([process.execPath, join(import.meta.dir, "inotify-hog.ts")], { stdout: "pipe" });
+    try {
+      const { value } = await hog.stdout.getReader().read();
+      expect(Buffer.from(value!).toString()).toBe("taken\n");
+      const script = "echo first; sleep 0.3; echo last";
+      const named = ["run", "--name", "hungry", "--network", "none", "starter", "sh", "-c", script];
+      expect(await host.pod(...named)).toMatchObject({ code: 0, stdout: "first\nlast\n" });
+      await host.must("start", "hungry");
+      expect(await host.must("logs", "-f", "hungry")).toBe("first\nlast\nfirst\nlast");
+      await host.must("rm", "hungry");
+    } finally {
+      hog.kill();
+      await hog.exited;
+    }
+  });
+
   test("stderr is as faithful as stdout, and apart from it", async () => {
     const bytes = randomBytes(megabyte);
     writeFileSync(join(host.work, "random"), bytes);

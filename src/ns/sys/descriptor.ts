@@ -22,8 +22,10 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "../constants.ts";
-import { address, c, check, cstring } from "../libc.ts";
+import { address, c, check, cstring, failedWith } from "../libc.ts";
 import { signalSet, signalSetBytes } from "./process.ts";
+
+const EMFILE = 24;
 
 /** read(2), again after EINTR. 0 at the end; undefined where it would block. */
 export function readInto(fd: number, buffer: Uint8Array): number | undefined {
@@ -185,14 +187,23 @@ function timespec(milliseconds: number): BigInt64Array {
   return new BigInt64Array([BigInt(seconds), BigInt(Math.round((milliseconds - seconds * 1000) * 1e6))]);
 }
 
-/** inotify(7): a descriptor that is readable when one of these is written, moved or removed, or something appears in it. */
-export function watchPaths(paths: string[]): number {
-  const fd = check("inotify_init1", c.inotify_init1(O_CLOEXEC | O_NONBLOCK));
+/**
+ * inotify(7): a descriptor that is readable when one of these is written, moved or removed, or something appears in it.
+ * Undefined where the user has no instance left (fs.inotify.max_user_instances: 128, and editors take many).
+ */
+export function watchPaths(paths: string[]): number | undefined {
+  const fd = c.inotify_init1(O_CLOEXEC | O_NONBLOCK);
+  if (failedWith(fd, EMFILE)) return undefined;
+  check("inotify_init1", fd);
   for (const path of paths) {
     const events = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF;
     check("inotify_add_watch", c.inotify_add_watch(fd, cstring(path), events), path);
   }
   return fd;
+}
+/** How long to wait for a change where there is no such descriptor, and it has to be looked for: milliseconds. */
+export function patienceMs(changes: number | undefined): number {
+  return changes === undefined ? 50 : -1;
 }
 /** Reads away what such a descriptor tells: it is readable again at the next change. */
 export function forgetChanges(fd: number): void {

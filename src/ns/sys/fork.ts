@@ -31,41 +31,35 @@ const SIGCHLD = 17;
 export function fork(child: () => number, namespaces = 0): number {
   inheritCode();
   for (;;) {
-    const idle = waitForIdleThreads();
-    const gate = idle ? pipe() : undefined;
+    const before = waitForIdleThreads();
+    const gate = pipe();
     const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
     if (pid === 0) runChild(child, gate);
-    if (!gate || letGo(pid, gate, idle!)) return pid;
-  }
-}
-
-function runChild(child: () => number, gate: { readFd: number; writeFd: number } | undefined): never {
-  let code = 1;
-  try {
-    if (gate) {
-      close(gate.writeFd);
-      if (readInto(gate.readFd, new Uint8Array(1)) !== 1) exitNow(1); // it is not to be
-      close(gate.readFd);
-    }
-    code = child();
-  } finally {
-    exitNow(code);
+    const isGood = threads() === before;
+    if (isGood) writeAll(gate.writeFd, new Uint8Array(1));
+    else kill(pid, 9);
+    close(gate.readFd);
+    close(gate.writeFd);
+    if (isGood) return pid;
+    waitPid(pid, true);
   }
 }
 
 /**
- * Lets a copy go on, or ends it, where another thread has run while it was made: only the calling thread goes on in a
- * copy, so a lock that another one held at that moment would never be opened there. The engine's helper threads sleep
- * nearly always, and hold none then. False where it was ended.
+ * A copy does nothing until its parent lets it, and none is let go while whose making another thread has run, or begun:
+ * only the calling thread goes on in a copy, so a lock that another one held at that moment would never be opened there.
+ * The engine's helper threads sleep nearly always, and hold none then.
  */
-function letGo(pid: number, gate: { readFd: number; writeFd: number }, before: string): boolean {
-  const isGood = threads() === before;
-  if (isGood) writeAll(gate.writeFd, new Uint8Array(1));
-  else kill(pid, 9);
-  close(gate.readFd);
-  close(gate.writeFd);
-  if (!isGood) waitPid(pid, true);
-  return isGood;
+function runChild(child: () => number, gate: { readFd: number; writeFd: number }): never {
+  let code = 1;
+  try {
+    close(gate.writeFd);
+    if (readInto(gate.readFd, new Uint8Array(1)) !== 1) exitNow(1); // it is not to be
+    close(gate.readFd);
+    code = child();
+  } finally {
+    exitNow(code);
+  }
 }
 
 let codeIsInherited = false;
@@ -82,11 +76,10 @@ function inheritCode(): void {
   codeIsInherited = true;
 }
 
-/** Until this process's other threads all sleep; what threads() says then, undefined where there are none. */
-function waitForIdleThreads(): string | undefined {
+/** Until this process's other threads all sleep: returns what threads() says then. */
+function waitForIdleThreads(): string {
   for (const deadline = performance.now() + 5000; performance.now() < deadline; Bun.sleepSync(0.1)) {
     const found = threads();
-    if (found === "") return undefined;
     if (!/[^S]:/.test(found)) return found;
   }
   throw new PodError("copy this process: its other threads do not rest");
