@@ -96,7 +96,8 @@ export function formatList(rows: object[], { typeName, headings, standard }: Lis
   const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   const template = compileTemplate(text, typeName);
   template.check([...new Set([...Object.keys(headings), ...Object.keys(rows[0] ?? {})])]);
-  const lines = rows.map((row) => `${template.run(sortKeys(row))}\n`);
+  const data = custom ? rows.map(sortKeys) : rows; // the usual table names its fields: their order does not show
+  const lines = data.map((row) => `${template.run(row)}\n`);
   return table ? alignTabs([`${template.run(headings, headingFunctions)}\n`, ...lines].join("")) : lines.join("");
 }
 

@@ -81,9 +81,11 @@ class Run {
 
   private pipe(pipe: Pipe, dot: unknown, leavesVariables = false): unknown {
     let value: unknown;
-    pipe.commands.forEach((command, index) => {
-      value = this.command(command, dot, index ? [value] : []);
-    });
+    let piped: unknown[] = [];
+    for (const command of pipe.commands) {
+      value = this.command(command, dot, piped);
+      piped = [value];
+    }
     const [name] = pipe.variables;
     if (name === undefined || leavesVariables) return value;
     if (pipe.declares) this.variables.push({ name, value });
@@ -91,13 +93,14 @@ class Run {
     return value;
   }
 
-  private command([first, ...rest]: Operand[], dot: unknown, piped: unknown[]): unknown {
-    const args = () => [...rest.map((operand) => this.operand(operand, dot, [])), ...piped];
-    if (first!.kind === "function") return this.call(first!.name, args());
-    if (!rest.length && !piped.length) return this.operand(first!, dot, []);
-    if (first!.kind === "literal" || first!.names.length === 0)
+  private command(command: Operand[], dot: unknown, piped: unknown[]): unknown {
+    const first = command[0]!;
+    if (command.length === 1 && !piped.length) return this.operand(first, dot, []); // all that tables need, for each cell
+    const args = [...command.slice(1).map((operand) => this.operand(operand, dot, [])), ...piped];
+    if (first.kind === "function") return this.call(first.name, args);
+    if (first.kind === "literal" || first.names.length === 0)
       throw new UsageError("template: can't give argument to non-function");
-    return this.operand(first!, dot, args());
+    return this.operand(first, dot, args);
   }
 
   private call(name: string, args: unknown[]): unknown {
@@ -119,14 +122,15 @@ class Run {
           ? this.variable(operand.name).value
           : this.pipe(operand.pipe, dot);
     let value = base;
-    operand.names.forEach((name, index) => {
+    let left = operand.names.length;
+    for (const name of operand.names) {
       const found = this.field(value, name);
-      const isLast = index === operand.names.length - 1;
+      const isLast = --left === 0;
       if (isLast && args.length && typeof found !== "function") {
         throw new UsageError(`template: ${name} has arguments but cannot be invoked as function`);
       }
       value = typeof found === "function" ? found(...(isLast ? args : [])) : found;
-    });
+    }
     return value;
   }
 

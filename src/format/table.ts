@@ -29,5 +29,5 @@ function hasColumn(cells: string[], column: number): boolean {
 
 /** tabwriter counts characters, not bytes. */
 function characters(text: string): number {
-  return [...text].length;
+  return Buffer.byteLength(text) === text.length ? text.length : [...text].length; // ASCII: no need to look at each
 }
