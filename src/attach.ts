@@ -10,9 +10,20 @@ import {
   type MonitorMessage,
 } from "./frames.ts";
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
-import { poll, readInto, readSignal, setNonBlocking, signalFd, writeAll, writeFrom } from "./ns/sys/descriptor.ts";
+import {
+  forgetChanges,
+  patienceMs,
+  poll,
+  readInto,
+  readSignal,
+  setNonBlocking,
+  signalFd,
+  writeAll,
+  writeFrom,
+} from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
 import { proxied, SIGWINCH } from "./signals.ts";
+import type { LogReader, LogStream } from "./storage/logs.ts";
 
 export interface AttachOptions {
   tty: boolean;
@@ -40,50 +51,58 @@ export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
   }
 }
 
-/** Carries bytes, signals and window sizes until the container ends or the user detaches. */
-export function attach(fd: number, options: AttachOptions, onStarted: () => void): AttachResult {
+/**
+ * Carries bytes, signals and window sizes until the container ends or the user detaches. `log`: where its output is to be
+ * read from; it is closed.
+ */
+export function attach(fd: number, log: LogReader, options: AttachOptions): AttachResult {
   const terminal = options.tty && options.interactive ? getTerminalAttributes(0) : undefined;
   if (terminal) setTerminalAttributes(0, toRaw(terminal));
   try {
-    return new Attachment(fd, options, onStarted).run();
+    return new Attachment(fd, log, options).run();
   } finally {
     if (terminal) setTerminalAttributes(0, terminal);
+    log.close();
   }
 }
 
 class Attachment {
   private readonly reader = new FrameReader();
   private readonly signals = signalFd([...proxied, SIGWINCH]);
+  private readonly changes: number | undefined;
   private readonly detach: DetachScanner;
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
-  /** 1 and 2, when their reader has gone. */
-  private readonly closedOutputs = new Set<number>();
+  private stderrIsClosed = false;
   private result: AttachResult | undefined;
   private readonly buffer = new Uint8Array(65536);
 
   constructor(
     private readonly fd: number,
+    private readonly log: LogReader,
     private readonly options: AttachOptions,
-    private readonly onStarted: () => void,
   ) {
     this.inputOpen = options.interactive;
     this.detach = new DetachScanner(options.tty ? options.detachKeys : []);
+    this.changes = log.watch();
     setNonBlocking(fd, true);
   }
 
   run(): AttachResult {
-    while (!this.result) {
+    for (let more = true; !this.result; ) {
       const wantsInput = this.inputOpen && this.pendingInput === undefined;
-      const [socket, signal, input] = poll(
+      const [socket, signal, input, output] = poll(
         [
           { fd: this.fd, events: POLLIN | (this.pendingInput ? POLLOUT : 0) },
           { fd: this.signals, events: POLLIN },
           { fd: wantsInput ? 0 : -1, events: POLLIN },
+          { fd: this.changes ?? -1, events: POLLIN },
         ],
-        -1,
-      ) as [number, number, number];
+        more ? 0 : patienceMs(this.changes),
+      ) as [number, number, number, number];
       if (signal) this.passSignals();
+      if (output) forgetChanges(this.changes!);
+      if (output || more || this.changes === undefined) more = this.printChunk();
       if (socket & POLLOUT) this.flushInput();
       if (socket & ~POLLOUT) this.readMonitor();
       if (input && !this.result) this.readInput();
@@ -91,32 +110,42 @@ class Attachment {
     return this.result;
   }
 
+  /** False where there is no more of the log. */
+  private printChunk(): boolean {
+    const chunk = this.log.next();
+    if (chunk) this.writeOutput(chunk.stream, chunk.bytes);
+    return chunk !== undefined;
+  }
+
   private readMonitor(): void {
     const length = readInto(this.fd, this.buffer);
     if (length === undefined) return;
-    if (length === 0) throw monitorGone();
-    for (const { stream, payload } of this.reader.push(this.buffer.subarray(0, length))) {
-      if (stream !== frameStreams.control) this.writeOutput(stream === frameStreams.stdout ? 1 : 2, payload);
-      else this.answer(JSON.parse(payload.toString()) as MonitorMessage);
+    if (length === 0) {
+      while (!this.result && this.printChunk());
+      throw monitorGone();
+    }
+    for (const { payload } of this.reader.push(this.buffer.subarray(0, length))) {
+      this.answer(JSON.parse(payload.toString()) as MonitorMessage);
     }
   }
 
   private answer(message: MonitorMessage): void {
-    if (message.kind === "started") {
-      this.onStarted();
-      this.sendWindowSize();
-    }
-    if (message.kind === "note") this.writeOutput(2, Buffer.from(`pod: ${message.text}\n`));
-    if (message.kind === "exited") this.result = { kind: "exited", exitCode: message.exitCode };
+    if (message.kind === "started") this.sendWindowSize();
+    if (message.kind === "note") this.writeOutput("stderr", Buffer.from(`pod: ${message.text}\n`));
     if (message.kind === "failed") throw toError(message);
+    if (message.kind !== "exited") return;
+    while (!this.result && this.printChunk()); // what it wrote until its end is in the log by now
+    this.result ??= { kind: "exited", exitCode: message.exitCode };
   }
 
   /**
-   * A reader that has gone does not end the container; its output is in the log. While a reader is slow, signals still
-   * pass: where poll(2) says that a pipe is writable, it takes PIPE_BUF bytes without waiting.
+   * A reader of stdout that has gone ends the attachment, as SIGPIPE would; the container goes on, as in Docker. While
+   * a reader is slow, signals still pass: where poll(2) says that a pipe is writable, it takes PIPE_BUF bytes without
+   * waiting.
    */
-  private writeOutput(fd: number, bytes: Uint8Array): void {
-    for (let start = 0; start < bytes.length && !this.closedOutputs.has(fd); ) {
+  private writeOutput(stream: LogStream, bytes: Uint8Array): void {
+    const fd = stream === "stdout" ? 1 : 2;
+    for (let start = 0; start < bytes.length && !this.result && !(fd === 2 && this.stderrIsClosed); ) {
       const [output, signal] = poll(
         [
           { fd, events: POLLOUT },
@@ -131,18 +160,14 @@ class Attachment {
         writeAll(fd, chunk);
         start += chunk.length;
       } catch {
-        this.closedOutputs.add(fd);
+        if (fd === 1) this.result = { kind: "exited", exitCode: 141 };
+        else this.stderrIsClosed = true;
       }
     }
   }
 
   private readInput(): void {
-    let length: number | undefined = 0;
-    try {
-      length = readInto(0, this.buffer);
-    } catch {
-      // EIO, EBADF: the terminal is gone, or stdin was closed: the input's end
-    }
+    const length = readStdin(this.buffer);
     if (length === undefined) return;
     if (length === 0) {
       this.inputOpen = false;
@@ -187,6 +212,15 @@ class Attachment {
   }
 }
 
+/** This process's own input: 0 at its end, undefined where there is none yet. */
+export function readStdin(buffer: Uint8Array): number | undefined {
+  try {
+    return readInto(0, buffer);
+  } catch {
+    return 0; // EIO, EBADF: the terminal is gone, or stdin was closed
+  }
+}
+
 /** Finds the detach keys in what is typed; a sequence that breaks off goes through after all. */
 export class DetachScanner {
   private matched = 0;
@@ -194,7 +228,7 @@ export class DetachScanner {
   constructor(private readonly keys: number[]) {}
 
   push(input: Uint8Array): { bytes: Uint8Array; detached: boolean } {
-    if (this.keys.length === 0) return { bytes: Uint8Array.from(input), detached: false };
+    if (this.keys.length === 0) return { bytes: input.slice(), detached: false };
     const bytes: number[] = [];
     for (const byte of input) {
       if (byte === this.keys[this.matched]) {

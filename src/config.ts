@@ -45,6 +45,14 @@ export const config = {
   /** The command line as execve(2) takes it; a compiled program has no script name. */
   argv: isCompiled() ? [process.execPath, ...process.argv.slice(2)] : [...process.argv],
   singleThreadRetry,
+  /** For a monitor that starts itself anew, inside: there, `~` would be somebody else's. */
+  restartEnvironment: (): string[] =>
+    Object.entries({
+      ...singleThreadSettings,
+      XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
+      HOME: config.home,
+      PATH: config.path,
+    }).map(([name, value]) => `${name}=${value}`),
   singleThreadEnvironment: (): string[] =>
     Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
 };

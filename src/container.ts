@@ -1,18 +1,13 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
-import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
-import { encodeControl, FrameReader } from "./frames.ts";
+import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
-import { writeAll } from "./ns/sys/descriptor.ts";
 import { existsSync, mkdirSync, readFileSync } from "./ns/sys/fs.ts";
-import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
-import { endedBySignals, releaseSignals } from "./signals.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -24,19 +19,8 @@ import {
 } from "./storage/containers.ts";
 import { holdLease } from "./storage/images.ts";
 import { canRun, partsOf } from "./storage/used.ts";
-import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 export type { CreateOptions } from "./create.ts";
-
-/** How the caller takes part in a run. */
-export interface RunAttachment {
-  /** Return as soon as the program runs. */
-  detach: boolean;
-  detachKeys: number[];
-  sigProxy: boolean;
-  /** Called with the id once the container exists. */
-  onCreated?: (id: string) => void;
-}
 
 /**
  * Makes a container of an image: its record and its files; nothing runs yet. `monitorPid` is the monitor that will run
@@ -119,47 +103,6 @@ function toResolvConf(record: ContainerRecord): string {
   if (record.network.mode !== "slirp4netns") return host;
   const kept = host.split("\n").filter((line) => /^\s*(search|domain|options)\s/.test(line));
   return `${[`nameserver ${slirpAddresses.dns}`, ...kept].join("\n")}\n`;
-}
-
-/** Creates a container and runs it. Resolves when it has ended, or runs detached. Throws where it can't be started. */
-export async function run(
-  options: CreateOptions,
-  attachment: RunAttachment,
-  progress: PullProgress,
-): Promise<{ id: string; exitCode: number }> {
-  if (options.tty && options.interactive && !attachment.detach && !getTerminalAttributes(0)) {
-    throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
-  }
-  const monitor = takeMonitor();
-  const { record } = await endedBySignals(create(options, progress, monitor.pid));
-  attachment.onCreated?.(record.id);
-  const exitCode = launch(monitor, record, attachment);
-  return { id: record.id, exitCode };
-}
-
-function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: RunAttachment): number {
-  const { tty, openStdin } = record.process;
-  if (attachment.detach) releaseSignals();
-  const windowSize = tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
-  const message = {
-    kind: "launch",
-    id: record.id,
-    attach: !attachment.detach,
-    windowSize,
-  } as const;
-  try {
-    writeAll(monitor.fd, encodeControl(message));
-  } catch (error) {
-    throw hasCode(error, "EPIPE") ? monitorGone() : error;
-  }
-  if (attachment.detach) {
-    const answer = awaitMessage(monitor.fd, new FrameReader());
-    if (answer.kind === "failed") throw failureToError(answer);
-    return 0;
-  }
-  const { detachKeys, sigProxy } = attachment;
-  const result = attach(monitor.fd, { tty, interactive: openStdin, sigProxy, detachKeys }, () => {});
-  return result.kind === "exited" ? result.exitCode : 0;
 }
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */

@@ -36,6 +36,12 @@ export interface CreateOptions {
   tty: boolean;
   interactive: boolean;
   autoRemove: boolean;
+  /** `no`, `on-failure`, `on-failure:3`, `always`, `unless-stopped`. */
+  restart: string;
+  stopSignal?: string;
+  stopTimeoutSeconds?: number;
+  /** Nobody will attach when it is started. */
+  detach: boolean;
 }
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -68,20 +74,33 @@ export function toRecord(
       workingDir: toWorkingDir(options.workdir ?? (config.WorkingDir || "/")),
       tty: options.tty,
       openStdin: options.interactive,
+      stdinOnce: options.interactive && !options.detach,
       init: options.init,
-      stopSignal: config.StopSignal ?? "SIGTERM",
+      stopSignal: options.stopSignal ?? config.StopSignal ?? "SIGTERM",
     },
     hostname: containerHostname,
     labels: { ...config.Labels, ...Object.fromEntries(options.labels.map(splitPair)) },
     exposedPorts: Object.keys(config.ExposedPorts ?? {}),
     readonlyRootfs: options.readOnly,
     autoRemove: options.autoRemove,
+    restart: parseRestart(options),
+    stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
     network,
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
     binds: options.binds.map(parseBind),
     tmpfs: options.tmpfs.map(parseTmpfs),
   };
+}
+
+/** docker/cli opts.ParseRestartPolicy, and moby's check. */
+function parseRestart({ restart, autoRemove }: CreateOptions): ContainerRecord["restart"] {
+  const [, name, count] = /^(no|on-failure|always|unless-stopped)(?::(\d+))?$/.exec(restart || "no") ?? [];
+  if (!name) throw new UsageError(`invalid restart policy: ${restart}`);
+  if (count && name !== "on-failure")
+    throw new UsageError("invalid restart policy: maximum retry count can only be used with 'on-failure'");
+  if (name !== "no" && autoRemove) throw new PodError("conflicting options: cannot specify both --restart and --rm");
+  return { name: name as ContainerRecord["restart"]["name"], maximumRetryCount: Number(count ?? 0) };
 }
 
 function toCommand(options: CreateOptions, config: NonNullable<Image["config"]["config"]>) {
@@ -105,6 +124,18 @@ function toEnvironment(
     ...(options.tty ? ["TERM=xterm"] : []),
     "container=pod",
     ...imageEnv,
+  ];
+  return completeEnvironment(entries, options, variable);
+}
+
+/** `base` with what `--env-file` and `-e` add; a later one of a name takes the place of the earlier. */
+export function completeEnvironment(
+  base: string[],
+  options: { env: string[]; envFiles: string[] },
+  variable: (name: string) => string | undefined,
+): string[] {
+  const entries = [
+    ...base,
     ...options.envFiles.flatMap(readEnvFile).flatMap((entry) => completeEntry(entry, variable)),
     ...options.env.flatMap((entry) => completeEntry(entry, variable)),
   ];

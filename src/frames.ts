@@ -1,9 +1,10 @@
 /**
  * What a monitor and its clients say to each other over a stream socket: frames of an 8-byte header (stream, three
- * zero bytes, length as big-endian u32) and the payload. It is Docker's stdcopy header, with one more stream for JSON.
+ * zero bytes, length as big-endian u32) and the payload. It is Docker's stdcopy header, with one more stream for JSON;
+ * its streams 1 and 2, the output, are not sent: clients read that in the log.
  */
 
-export const frameStreams = { stdin: 0, stdout: 1, stderr: 2, control: 3 } as const;
+export const frameStreams = { stdin: 0, control: 3 } as const;
 const headerBytes = 8;
 /** A longer frame than any that pod sends: the other side is not pod. */
 const maxPayloadBytes = 1 << 24;
@@ -47,14 +48,24 @@ export class FrameReader {
 /** Client → monitor. */
 export type ClientMessage =
   /** The first one: run this container. */
-  | { kind: "launch"; id: string; attach: boolean; windowSize?: { rows: number; columns: number } }
+  | { kind: "launch"; id: string; windowSize?: { rows: number; columns: number } }
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
-  | { kind: "stdin-end" };
+  | { kind: "stdin-end" }
+  /** From here on also in conversations that come later, over the container's socket. */
+  | { kind: "attach" }
+  /** A signal after which no restart policy applies: `stop`, and `kill` of the whole. */
+  | { kind: "stop"; signal: number }
+  | { kind: "pause" }
+  | { kind: "unpause" }
+  /** Asks for descriptors of the container's namespaces. */
+  | { kind: "namespaces" };
 
 /** Monitor → client. */
 export type MonitorMessage =
   | { kind: "started"; pid: number }
+  /** The answer to pause, unpause and namespaces. */
+  | { kind: "done" }
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }
   | { kind: "failed"; message: string; hint?: string; exitCode?: number }

@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { controlPath } from "./control.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
@@ -12,14 +13,16 @@ import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
-import type { Prepared, WaitingInit } from "./ns/prestart.ts";
-import { poll } from "./ns/sys/descriptor.ts";
+import { type Prepared, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
+import { signalAll } from "./ns/processes.ts";
+import { accept, listenAt, poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
-import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
+import { chmodSync, chownSync, rmSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
 import { mappedIds, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
+import { restartDelayMs } from "./restart-policy.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import {
@@ -49,29 +52,38 @@ export function runMonitor(clientFd: number, prepared: Prepared): never {
   }
 }
 
-function live(launch: Launch, client: Client, { init, failure }: Prepared): void {
-  client.attached = launch.attach;
+/** The same process, started anew by its restart policy: a copy of an old one could not be copied safely again. */
+export function runAgain(id: string, prepared: Prepared): never {
+  try {
+    live({ kind: "launch", id }, undefined, prepared);
+  } finally {
+    unregisterHolder();
+    exitNow(0);
+  }
+}
+
+function live(launch: Launch, client: Client | undefined, { init, failure }: Prepared): void {
   const life = new Life(readContainer(launch.id)!, client);
   try {
     if (!init) throw failure;
     const note = takeSingleIdNote();
-    if (note) client.send({ kind: "note", text: note });
+    if (note) client?.send({ kind: "note", text: note });
     life.start(init, launch.windowSize);
     life.watch();
     life.end();
   } catch (error) {
     life.fail(error);
   }
-  client.drain();
-  client.drop();
+  client?.drop();
   if (init) repairContainers();
+  life.startAgain();
 }
 
 type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
 function waitForLaunch(client: Client): Launch | undefined {
   for (;;) {
-    poll([{ fd: client.fd!, events: POLLIN }], -1);
+    poll([{ fd: client.fd, events: POLLIN }], -1);
     const frames = client.receive(new Uint8Array(65536));
     if (!frames) return undefined;
     const [first, ...early] = frames;
@@ -80,6 +92,9 @@ function waitForLaunch(client: Client): Launch | undefined {
     return JSON.parse(first.payload.toString()) as Launch;
   }
 }
+
+const SIGCONT = 18;
+const SIGSTOP = 19;
 
 const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
 
@@ -94,10 +109,15 @@ class Life {
   private initPid = 0;
   private initPidfd = -1;
   private streams: Streams | undefined;
+  /** Where commands that come later reach this process: control.ts. */
+  private listener = -1;
+  /** Descriptors of the running container's namespaces, for `exec`. */
+  private namespaces: number[] = [];
+  private startedAtMs = 0;
 
   constructor(
     private readonly container: Container,
-    private readonly client: Client,
+    private readonly client: Client | undefined,
   ) {
     this.log = new LogWriter(container.record.id);
   }
@@ -111,7 +131,9 @@ class Life {
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
-    this.state = { status: "created", monitor: identify(processId()) };
+    const { restartCount } = this.container.state;
+    this.state = { status: "created", monitor: identify(processId()), restartCount };
+    this.listener = this.listen();
 
     const { user, init: reaper, args } = record.process;
     tellInit(channel, { spec: this.writeSpec(), user, reaper, windowSize } satisfies InitRequest);
@@ -127,26 +149,27 @@ class Life {
         streams.terminal = master;
         streams.stdin = master;
         streams.outputs = [{ fd: master, stream: "stdout" }];
-      } else break;
+        continue;
+      }
+      this.namespaces = report.fds; // "ready"
+      break;
     }
     this.slirp?.waitReady();
     tellInit(channel, {});
     awaitProgram(channel, args[0]!);
     close(channel);
 
-    this.state = {
-      status: "running",
-      monitor: this.state.monitor,
-      init: identify(this.initPid),
-      started: new Date().toISOString(),
-    };
+    this.startedAtMs = performance.now();
+    this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     putState(record.id, this.state);
-    this.streams = new Streams(streams, this.client, this.log, {
-      onMessage: (message) => this.answer(message),
+    const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
+    this.streams = new Streams(streams, first, this.log, {
+      onMessage: (message, client) => this.answer(message, client),
       watched: () => this.watched(),
     });
+    if (this.client && !first) this.streams.addClient(this.client);
     if (!record.process.openStdin) this.streams.endInput();
-    this.client.send({ kind: "started", pid: this.initPid });
+    this.streams.tellAll({ kind: "started", pid: this.initPid });
   }
 
   /** Until the container's first process has ended and all of its output is written. */
@@ -161,7 +184,9 @@ class Life {
     this.cleanUp();
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
-    this.client.send({ kind: "exited", exitCode: this.state.exitCode! });
+    this.welcome(); // who came meanwhile is to hear it too
+    this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
+    this.stopListening();
     deleteFiles?.();
   }
 
@@ -177,8 +202,17 @@ class Life {
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
-    if (!record.autoRemove) putState(record.id, { status: "created", exitCode, error: formatError(error) });
-    this.client.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+    const status = this.container.state.started ? "exited" : "created";
+    if (!record.autoRemove)
+      putState(record.id, {
+        ...this.container.state,
+        starting: undefined,
+        status,
+        exitCode,
+        error: formatError(error),
+      });
+    this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+    this.stopListening();
     deleteFiles?.();
   }
 
@@ -220,7 +254,10 @@ class Life {
   }
 
   private watched(): { fd: number; action: () => void }[] {
-    const watched = [{ fd: this.initPidfd, action: () => this.initEnded() }];
+    const watched = [
+      { fd: this.initPidfd, action: () => this.initEnded() },
+      { fd: this.listener, action: () => this.welcome() },
+    ];
     if (this.slirp) watched.push({ fd: this.slirp.pidfd, action: () => this.slirpEnded() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return watched;
@@ -233,7 +270,8 @@ class Life {
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
-    this.state = { status: "exited", exitCode, error, started: this.state.started, finished: new Date().toISOString() };
+    const finished = new Date().toISOString();
+    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, error, finished };
   }
 
   /** It was killed: a new one takes its place; connections through the old one are lost. */
@@ -264,19 +302,96 @@ class Life {
 
   private noteError(error: string): void {
     this.state = { ...this.state, error };
-    this.client.send({ kind: "note", text: error });
+    this.streams!.tellAll({ kind: "note", text: error });
     putState(this.container.record.id, this.state);
   }
 
-  private answer(message: ClientMessage): void {
-    if (message.kind === "resize") this.streams!.resize(message);
-    if (message.kind === "stdin-end") this.streams!.endInput();
-    if (message.kind === "signal" && this.initPidfd !== -1) {
-      unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, message.signal));
+  private listen(): number {
+    const path = controlPath(this.container.record.id);
+    rmSync(path, { force: true }); // a killed monitor's
+    return listenAt(path);
+  }
+
+  private welcome(): void {
+    for (let fd = accept(this.listener); fd !== undefined; fd = accept(this.listener)) {
+      this.streams!.addClient(new Client(fd));
     }
   }
 
+  private stopListening(): void {
+    if (this.listener === -1) return;
+    close(this.listener);
+    this.listener = -1;
+    rmSync(controlPath(this.container.record.id), { force: true });
+  }
+
+  private answer(message: ClientMessage, client: Client): void {
+    const { openStdin, stdinOnce } = this.container.record.process;
+    if (message.kind === "resize") this.streams!.resize(message);
+    if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
+    if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
+    if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
+    if (message.kind === "stop") this.putState({ stopped: true });
+    if (message.kind === "signal" || message.kind === "stop") this.signal(message.signal);
+    if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
+  }
+
+  private signal(signal: number): void {
+    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+  }
+
+  private pause(on: boolean, client: Client): void {
+    try {
+      signalAll(this.initPid, on ? SIGSTOP : SIGCONT);
+      this.putState({ paused: on || undefined });
+      client.send({ kind: "done" });
+    } catch (error) {
+      client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
+    }
+  }
+
+  private putState(change: Partial<ContainerState>): void {
+    this.state = { ...this.state, ...change };
+    putState(this.container.record.id, this.state);
+  }
+
+  /**
+   * What the restart policy asks for: this very process, as a fresh program. A `stop` that comes before it is time for
+   * that ends it.
+   */
+  startAgain(): void {
+    const { record } = this.container;
+    const { exitCode = 0, restartCount = 0, stopped } = this.state;
+    if (this.state.status !== "exited" || stopped) return;
+    const livedMs = performance.now() - this.startedAtMs;
+    const delayMs = restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
+    if (delayMs === undefined) return;
+    this.listener = this.listen();
+    putState(record.id, { ...this.state, restarting: true, restartCount: restartCount + 1 });
+    if (!this.staysStopped(delayMs)) restartMonitor(record.id);
+    putState(record.id, { ...this.state, stopped: true, monitor: undefined });
+    rmSync(controlPath(record.id), { force: true });
+  }
+
+  /** Whether a `stop` comes within that time. */
+  private staysStopped(delayMs: number): boolean {
+    const deadline = performance.now() + delayMs;
+    for (let rest = delayMs; rest > 0; rest = deadline - performance.now()) {
+      if (!poll([{ fd: this.listener, events: POLLIN }], rest)[0]) continue;
+      const client = new Client(accept(this.listener)!);
+      poll([{ fd: client.fd, events: POLLIN }], 1000);
+      const kinds = (client.receive(new Uint8Array(65536)) ?? []).map(
+        ({ payload }) => (JSON.parse(payload.toString()) as ClientMessage).kind,
+      );
+      if (kinds.includes("stop")) client.send({ kind: "exited", exitCode: this.state.exitCode! });
+      client.drop();
+      if (kinds.includes("stop")) return true;
+    }
+    return false;
+  }
+
   private cleanUp(): void {
+    for (const fd of this.namespaces.splice(0)) close(fd);
     this.releaseSlirp();
     this.rootfs?.unmount();
     this.log.close();

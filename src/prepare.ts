@@ -11,9 +11,12 @@ import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
 const groups = ["container", "image", "manifest", "system"];
-const running = ["run", "container run"];
+const running = withLongForms(["run", "start", "restart"]);
+/** They pass signals on, and start nothing. */
+const attaching = withLongForms(["attach", "exec"]);
 /** They change the store, or tell what holds inside. */
 const entering = [
+  ...withLongForms(["create"]),
   "pull",
   "rm",
   "rmi",
@@ -48,6 +51,7 @@ const entering = [
 ];
 /** They change at most files that are the user's own, and need no other ids: `push` too, so that credential helpers run as the user. */
 const reading = [
+  ...withLongForms(["attach", "exec", "stop", "kill", "wait", "pause", "unpause"]),
   "ps",
   "push",
   "images",
@@ -79,6 +83,10 @@ const reading = [
   "manifest rm",
 ];
 
+function withLongForms(names: string[]): string[] {
+  return names.flatMap((name) => [name, `container ${name}`]);
+}
+
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */
 export function prepareEarly(argv: string[]): void {
   if (argv.includes("--help")) return;
@@ -91,10 +99,8 @@ let prepared = false;
 export function prepareFor(name: string): void {
   if (prepared) return;
   prepared = true;
-  if (running.includes(name)) {
-    holdSignals();
-    startMonitorEarly();
-  }
+  if (running.includes(name) || attaching.includes(name)) holdSignals();
+  if (running.includes(name)) startMonitorEarly();
   // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
   // an image; that may need another start of the program, and this is it.
   const always = entering.includes(name) || (config.isHostRoot && usesStore(name));

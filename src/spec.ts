@@ -87,20 +87,23 @@ export function hostPlatform(): Platform {
   return { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64" };
 }
 
+/** config.md, "Process". */
+export interface RuntimeProcess {
+  terminal: boolean;
+  user: { uid: number; gid: number; additionalGids: number[]; umask?: number };
+  args: string[];
+  env: string[];
+  cwd: string;
+  capabilities: Record<"bounding" | "effective" | "permitted" | "inheritable" | "ambient", string[]>;
+  rlimits: { type: string; soft: number; hard: number }[];
+  noNewPrivileges: boolean;
+  oomScoreAdj?: number;
+}
+
 /** runtime-spec config.md. */
 export interface RuntimeSpec {
   ociVersion: string;
-  process: {
-    terminal: boolean;
-    user: { uid: number; gid: number; additionalGids: number[]; umask?: number };
-    args: string[];
-    env: string[];
-    cwd: string;
-    capabilities: Record<"bounding" | "effective" | "permitted" | "inheritable" | "ambient", string[]>;
-    rlimits: { type: string; soft: number; hard: number }[];
-    noNewPrivileges: boolean;
-    oomScoreAdj?: number;
-  };
+  process: RuntimeProcess;
   root: { path: string; readonly: boolean };
   hostname?: string;
   domainname?: string;

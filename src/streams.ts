@@ -1,21 +1,20 @@
 /**
- * A running container's standard streams, its client and its log, in one poll(2) loop. Memory is bounded: while the
- * client's queue is full the container's output waits in its pipe, as it would in a shell's pipeline; while the
- * program does not read its input, the client's waits in the socket.
+ * A running container's standard streams, its clients and its log, in one poll(2) loop. Output goes to the log, and
+ * clients read it there: none of them, however slow, makes the container wait, and none costs memory. While the
+ * program does not read its input, the clients' waits in their sockets.
  */
 
 import { hasCode } from "./errors.ts";
 import {
   type ClientMessage,
   encodeControl,
-  encodeFrame,
   type Frame,
   FrameReader,
   frameStreams,
   type MonitorMessage,
 } from "./frames.ts";
 import { POLLERR, POLLHUP, POLLIN, POLLOUT } from "./ns/constants.ts";
-import { poll, readInto, setNonBlocking, writeFrom } from "./ns/sys/descriptor.ts";
+import { poll, readInto, sendMessage, setNonBlocking, writeFrom } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { setWindowSize } from "./ns/sys/terminal.ts";
 import type { LogStream, LogWriter } from "./storage/logs.ts";
@@ -50,60 +49,33 @@ class Outbox {
   }
 }
 
-/** The command that started the container, as long as it is there. */
+/** A command that is attached: the one that started the container, and others that came later. */
 export class Client {
   private readonly reader = new FrameReader();
-  private readonly outbox = new Outbox();
-  /** Undefined when it has gone or detached. */
-  fd: number | undefined;
-  attached = false;
   /** Frames that came with the first message: the client does not wait for the container to run. */
   early: Frame[] = [];
+  isOpen = true;
 
-  constructor(fd: number) {
-    this.fd = fd;
+  constructor(readonly fd: number) {
     setNonBlocking(fd, true);
   }
 
-  get isFull(): boolean {
-    return this.outbox.sizeBytes > queueLimitBytes;
-  }
-  get hasOutput(): boolean {
-    return this.outbox.sizeBytes > 0;
-  }
-
+  /** One that does not read what little it is told has gone. */
   send(message: MonitorMessage): void {
-    this.write(encodeControl(message));
-  }
-  sendOutput(stream: LogStream, bytes: Uint8Array): void {
-    if (this.attached) this.write(encodeFrame(frameStreams[stream], bytes));
-  }
-  private write(frame: Uint8Array): void {
-    if (this.fd === undefined) return;
-    this.outbox.push(frame);
-    this.flush();
-  }
-  flush(): void {
-    if (this.fd === undefined) return;
+    if (!this.isOpen) return;
+    const frame = encodeControl(message);
     try {
-      this.outbox.flush(this.fd);
+      if (writeFrom(this.fd, frame) !== frame.length) this.drop();
     } catch (error) {
       if (!hasCode(error, "EPIPE", "ECONNRESET")) throw error;
       this.drop();
     }
   }
-  /** Sends all that is queued, however long the client takes. */
-  drain(): void {
-    while (this.fd !== undefined && this.hasOutput) {
-      poll([{ fd: this.fd, events: POLLOUT }], -1);
-      this.flush();
-    }
-  }
 
   /** The frames that have arrived; undefined where the client has gone. */
-  receive(buffer: Uint8Array) {
+  receive(buffer: Uint8Array): Frame[] | undefined {
     try {
-      const length = readInto(this.fd!, buffer);
+      const length = readInto(this.fd, buffer);
       if (length === undefined) return [];
       if (length > 0) return this.reader.push(buffer.subarray(0, length));
     } catch (error) {
@@ -113,10 +85,14 @@ export class Client {
     return undefined;
   }
 
+  /** An answer with descriptors of the container's. */
+  sendDescriptors(fds: number[]): void {
+    if (this.isOpen) sendMessage(this.fd, encodeControl({ kind: "done" } satisfies MonitorMessage), fds);
+  }
+
   drop(): void {
-    if (this.fd !== undefined) close(this.fd);
-    this.fd = undefined;
-    this.outbox.clear();
+    if (this.isOpen) close(this.fd);
+    this.isOpen = false;
   }
 }
 
@@ -128,47 +104,50 @@ export interface ContainerStreams {
 }
 
 export interface PumpHooks {
-  onMessage(message: ClientMessage): void;
+  onMessage(message: ClientMessage, client: Client): void;
   /** Further descriptors to watch, asked anew each time round: when one is readable its action runs. */
   watched(): { fd: number; action: () => void }[];
 }
 
-/** Moves bytes between the container, the log and the client. */
+/** Moves bytes between the container, the log and the clients. */
 export class Streams {
   private readonly input = new Outbox();
   private inputEnded = false;
   private readonly buffer = new Uint8Array(readBytes);
+  private clients: Client[];
 
   constructor(
     private readonly streams: ContainerStreams,
-    private readonly client: Client,
+    /** The one that started the container, where its end is that of the container's input. */
+    private readonly first: Client | undefined,
     private readonly log: LogWriter,
     private readonly hooks: PumpHooks,
   ) {
+    this.clients = first ? [first] : [];
     for (const { fd } of streams.outputs) setNonBlocking(fd, true);
     if (streams.stdin !== undefined) setNonBlocking(streams.stdin, true);
   }
 
+  addClient(client: Client): void {
+    this.clients.push(client);
+  }
+
+  tellAll(message: MonitorMessage): void {
+    for (const client of this.clients) client.send(message);
+  }
+
   /** One round of the loop: waits for the next event, and answers all that are there. */
   pump(): void {
-    this.takeFrames(this.client.early.splice(0));
-    const actions: { fd: number; events: number; action: (events: number) => void }[] = [];
-    const { client } = this;
-    if (client.fd !== undefined) {
-      const wantsInput = this.input.sizeBytes < queueLimitBytes ? POLLIN : 0;
-      actions.push({
-        fd: client.fd,
-        events: wantsInput | (client.hasOutput ? POLLOUT : 0),
-        action: (events) => {
-          if (events & POLLOUT) client.flush();
-          if (client.fd !== undefined && events & (POLLIN | POLLHUP | POLLERR)) this.readClient();
-        },
-      });
+    if (this.first) this.takeFrames(this.first.early.splice(0), this.first);
+    this.clients = this.clients.filter(({ isOpen }) => isOpen);
+    const actions: { fd: number; events: number; action: () => void }[] = [];
+    const inputIsFull = this.input.sizeBytes >= queueLimitBytes;
+    for (const client of this.clients) {
+      const events = inputIsFull ? POLLHUP | POLLERR : POLLIN;
+      actions.push({ fd: client.fd, events, action: () => this.readClient(client) });
     }
-    if (!client.isFull) {
-      for (const output of this.streams.outputs) {
-        actions.push({ fd: output.fd, events: POLLIN, action: () => this.readOutput(output) });
-      }
+    for (const output of this.streams.outputs) {
+      actions.push({ fd: output.fd, events: POLLIN, action: () => this.readOutput(output) });
     }
     if (this.streams.stdin !== undefined && this.input.sizeBytes > 0) {
       actions.push({ fd: this.streams.stdin, events: POLLOUT, action: () => this.writeInput() });
@@ -176,31 +155,26 @@ export class Streams {
     for (const { fd, action } of this.hooks.watched()) actions.push({ fd, events: POLLIN, action });
     const events = poll(actions, -1);
     actions.forEach(({ action }, index) => {
-      if (events[index]) action(events[index]!);
+      if (events[index]) action();
     });
   }
 
   /** What is still in the pipes when the container has ended: every writer is gone, so the end comes. */
   drainOutputs(): void {
-    for (const output of [...this.streams.outputs]) {
-      while (this.streams.outputs.includes(output)) {
-        this.client.drain();
-        if (!this.readOutput(output)) break;
-      }
-    }
+    for (const output of [...this.streams.outputs]) while (this.readOutput(output));
   }
 
-  private readClient(): void {
-    const frames = this.client.receive(this.buffer);
-    if (frames) this.takeFrames(frames);
-    else this.endInput();
+  private readClient(client: Client): void {
+    const frames = client.isOpen ? client.receive(this.buffer) : undefined;
+    if (frames) this.takeFrames(frames, client);
+    else if (client === this.first) this.endInput();
   }
 
-  private takeFrames(frames: Frame[]): void {
+  private takeFrames(frames: Frame[], client: Client): void {
     for (const { stream, payload } of frames) {
       if (stream === frameStreams.stdin) {
-        if (this.streams.stdin !== undefined) this.input.push(Uint8Array.from(payload));
-      } else this.hooks.onMessage(JSON.parse(payload.toString()) as ClientMessage);
+        if (this.streams.stdin !== undefined) this.input.push(payload);
+      } else this.hooks.onMessage(JSON.parse(payload.toString()) as ClientMessage, client);
     }
     if (this.input.sizeBytes > 0) this.writeInput();
   }
@@ -236,6 +210,7 @@ export class Streams {
 
   /** Reads once; false where nothing was there. */
   private readOutput(output: { fd: number; stream: LogStream }): boolean {
+    if (!this.streams.outputs.includes(output)) return false;
     let length: number | undefined;
     try {
       length = readInto(output.fd, this.buffer);
@@ -245,13 +220,15 @@ export class Streams {
     }
     if (length === undefined) return false;
     if (length === 0) {
-      this.streams.outputs = this.streams.outputs.filter((other) => other !== output);
-      if (output.fd !== this.streams.terminal) close(output.fd);
+      this.forgetOutput(output);
       return false;
     }
-    const bytes = this.buffer.subarray(0, length);
-    this.log.append(output.stream, bytes);
-    this.client.sendOutput(output.stream, bytes);
+    this.log.append(output.stream, this.buffer.subarray(0, length));
     return true;
+  }
+
+  private forgetOutput(output: { fd: number }): void {
+    this.streams.outputs = this.streams.outputs.filter((other) => other !== output);
+    if (output.fd !== this.streams.terminal) close(output.fd);
   }
 }

@@ -18,6 +18,8 @@ const options: CreateOptions = {
   tty: false,
   interactive: false,
   autoRemove: false,
+  restart: "no",
+  detach: false,
 };
 
 const image = (config: Image["config"]["config"]) =>

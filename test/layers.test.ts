@@ -35,13 +35,14 @@ const order = [
   /^(commands|api)\//,
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
+  /^(life|exec)\.ts$/,
   /^(image|image-mount|save|container|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
-  /^(create|driver|repair|runtimespec|signals|streams|attach|waiting)\.ts$/,
+  /^(create|control|driver|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
-  /^(spec|reference|config|errors|nearest|instructions|platform|progress|starter|values|version|commit|frames)\.ts$/,
+  /^(spec|reference|config|errors|nearest|instructions|platform|progress|signal-names|starter|values|version|commit|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -5,7 +5,8 @@ import { config } from "../config.ts";
 import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
-import { parseBytes } from "../values.ts";
+import { parseSignalName } from "../signal-names.ts";
+import { parseBytes, parseInteger } from "../values.ts";
 
 /** What a container is made with: `run` has it, and every other command that makes one. */
 export const createArgs = {
@@ -43,8 +44,16 @@ export const createArgs = {
   },
   quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
+  restart: {
+    type: "string",
+    default: "no",
+    valueHint: "policy",
+    description: "Restart policy to apply when a container exits: no, on-failure[:max], always or unless-stopped",
+  },
   rm: { type: "boolean", description: "Automatically remove the container when it exits" },
   "shm-size": { type: "string", valueHint: "bytes", parse: parseBytes, description: "Size of /dev/shm" },
+  "stop-signal": { type: "string", parse: parseSignalName, description: "Signal to stop the container" },
+  "stop-timeout": { type: "string", parse: parseInteger, description: "Timeout (in seconds) to stop a container" },
   "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs or auto" },
   tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
@@ -52,6 +61,14 @@ export const createArgs = {
   volume: { type: "string", alias: "v", multiple: true, description: "Bind mount a volume (source:destination[:ro])" },
   workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
 } satisfies OptionDefs;
+
+const operandArgs = {
+  image: { type: "positional" },
+  command: { type: "positional", required: false },
+  arg: { type: "positional", required: false, multiple: true },
+} satisfies OptionDefs;
+
+export const createCommandArgs = { ...createArgs, ...operandArgs } satisfies OptionDefs;
 
 export const runArgs = {
   ...createArgs,
@@ -62,13 +79,15 @@ export const runArgs = {
     description: "Override the key sequence for detaching a container",
   },
   "sig-proxy": { type: "boolean", default: true, description: "Proxy received signals to the process" },
-  image: { type: "positional" },
-  command: { type: "positional", required: false },
-  arg: { type: "positional", required: false, multiple: true },
+  ...operandArgs,
 } satisfies OptionDefs;
 
-/** The options complete, with what the environment adds. `operands` are the image and its command. Throws UsageError in Docker's words. */
-export function toCreateOptions(options: Options<typeof createArgs>, operands: string[]): CreateOptions {
+/** The options complete, with what the environment adds. `detach`: nobody will attach at the start. `operands` are the image and its command. Throws UsageError in Docker's words. */
+export function toCreateOptions(
+  options: Options<typeof createArgs>,
+  operands: string[],
+  { detach }: { detach: boolean },
+): CreateOptions {
   const [image = "", ...command] = operands;
   if (options.hostname !== undefined) checkHostname(options.hostname);
   return {
@@ -95,6 +114,10 @@ export function toCreateOptions(options: Options<typeof createArgs>, operands: s
     tty: options.tty,
     interactive: options.interactive,
     autoRemove: options.rm,
+    restart: options.restart,
+    stopSignal: options.stopSignal,
+    stopTimeoutSeconds: options.stopTimeout,
+    detach,
   };
 }
 

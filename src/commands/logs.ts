@@ -43,7 +43,7 @@ export default defineCommand({
       return;
     }
     const isRunning = () => readContainer(id)?.state.status === "running";
-    for await (const chunk of followLog(id, { tail, since, until }, isRunning)) {
+    for (const chunk of followLog(id, { tail, since, until }, isRunning)) {
       printer.push(chunk);
       printer.flush();
     }

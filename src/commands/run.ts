@@ -1,7 +1,7 @@
 import { defineCommand } from "citty";
 import { parseOptions } from "../args.ts";
 import { parseDetachKeys } from "../attach.ts";
-import * as container from "../container.ts";
+import * as life from "../life.ts";
 import * as output from "../output.ts";
 import { runProgress } from "../pull-output.ts";
 import { runArgs, toCreateOptions } from "./create-options.ts";
@@ -11,14 +11,15 @@ export default defineCommand({
   args: runArgs,
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true });
-    const createOptions = toCreateOptions(options, operands);
+    const createOptions = toCreateOptions(options, operands, { detach: options.detach });
     const attachment = {
       detach: options.detach,
+      stdin: options.interactive,
       detachKeys: parseDetachKeys(options.detachKeys),
       sigProxy: options.sigProxy,
     };
     const progress = runProgress({ quiet: options.quiet, isMissing: options.pull === "missing" });
-    const { id, exitCode } = await container.run(createOptions, attachment, progress);
+    const { id, exitCode } = await life.run(createOptions, attachment, progress);
     if (options.detach) output.line(id);
     return exitCode;
   },

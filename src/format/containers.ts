@@ -35,7 +35,7 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
     Command: JSON.stringify(full ? command : shorten(command, 20)),
     CreatedAt: formatTime(record.created),
     RunningFor: formatAge(record.created, nowMs),
-    State: state.status,
+    State: state.paused ? "paused" : state.restarting ? "restarting" : state.status,
     Status: formatStatus(state, nowMs),
     Ports: record.exposedPorts.join(", "),
     Names: record.name,
@@ -51,8 +51,11 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */
 export function formatStatus(state: Container["state"], nowMs = Date.now()): string {
-  if (state.status === "running") return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}`;
+  if (state.status === "running") {
+    return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}${state.paused ? " (Paused)" : ""}`;
+  }
   if (state.status === "created") return "Created";
+  if (state.restarting) return `Restarting (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
   return `Exited (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
 }
 

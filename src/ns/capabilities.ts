@@ -44,6 +44,9 @@ const names = [
   "CHECKPOINT_RESTORE",
 ];
 
+/** `CAP_CHOWN` … : what `--privileged` gives, within the container's user namespace. */
+export const allCapabilities = names.map((name) => `CAP_${name}`);
+
 /** What Docker gives a container that asks for nothing. */
 export const defaultCapabilities = [
   "CAP_CHOWN",

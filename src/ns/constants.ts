@@ -87,6 +87,13 @@ export const PR_CAP_AMBIENT = 47;
 export const PR_CAP_AMBIENT_RAISE = 2;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
 
+// <sys/inotify.h>
+export const IN_MODIFY = 0x2;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
+
 // <poll.h>
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;

@@ -68,9 +68,10 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
   return {
     /** Undefined calls it off. */
     map(maps) {
-      for (const { kind, orderFd } of mappers) {
+      for (const { kind, pid, orderFd } of mappers) {
         if (maps) writeAll(orderFd, Buffer.from(toMapArguments(maps[kind]).join(" ")));
         close(orderFd);
+        if (!maps) waitPid(pid, true);
       }
     },
     wait() {

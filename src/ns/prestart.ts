@@ -3,6 +3,7 @@
  * container's first process, which waits in them. All of that comes before it is known what will run.
  */
 
+import { config } from "../config.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNS,
@@ -19,6 +20,7 @@ import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
 import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
+import { execve } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -55,6 +57,12 @@ export function prepareContainer(enter: (() => void) | undefined, meanwhile: () 
   } catch (error) {
     return { failure: error };
   }
+}
+
+/** Starts this program anew in this very process: main.ts takes `__restart` to the monitor's runAgain(). Returns never. */
+export function restartMonitor(id: string): never {
+  const env = config.restartEnvironment();
+  execve("/proc/self/exe", ["pod monitor", "__restart", id], env);
 }
 
 /** A mount namespace copied from the host's: later mounts of the host still arrive, none of ours gets out, and ours reach the container's. */

@@ -44,7 +44,7 @@ export function enterUserNamespace(): void {
 }
 
 /** unshare(2) and setns(2) are EINVAL in a process with threads. */
-class ThreadsError extends PodError {
+export class ThreadsError extends PodError {
   constructor(cause: unknown) {
     super("enter a user namespace: this process has threads", { cause });
   }
@@ -168,7 +168,9 @@ export function mappedIds(kind: "uid" | "gid"): IdMapping[] {
 }
 
 function joinLiveHolder(): boolean {
-  for (let holder = liveHolder(); holder !== undefined; holder = liveHolder()) {
+  const tried: number[] = [];
+  for (let holder = liveHolder(); holder !== undefined; holder = liveHolder(tried)) {
+    tried.push(holder);
     try {
       joinUserNamespace(holder);
       return true;
@@ -180,9 +182,10 @@ function joinLiveHolder(): boolean {
   return false;
 }
 
-/** The pid of a process that holds the user's namespace. */
-function liveHolder(): number | undefined {
+/** The pid of a process that holds the user's namespace, and is none of these. */
+function liveHolder(except: number[] = []): number | undefined {
   for (const name of holderNames()) {
+    if (except.includes(Number(name))) continue;
     try {
       const holder = JSON.parse(readText(holderFile(name))) as { pid: number; startTime: number; bootId: string };
       if (holder.bootId === bootId() && startTimeOf(holder.pid) === holder.startTime) return holder.pid;
@@ -259,7 +262,7 @@ function createUserNamespace(): () => void {
 }
 
 /** Uid 0 of the user namespace that this process has just entered. */
-export function becomeRoot(): void {
+export function becomeRoot(isVisible = true): void {
   try {
     setGroups([]); // the caller's groups have no name inside
   } catch (error) {
@@ -267,7 +270,7 @@ export function becomeRoot(): void {
   }
   setGid(0);
   setUid(0);
-  setDumpable(true); // real root changed its uid, which hides /proc/PID/ns from the monitor: prctl(2)
+  if (isVisible) setDumpable(true); // real root changed its uid, which hides /proc/PID/ns from the monitor: prctl(2)
 }
 
 /** Starts this command once more, with the settings that keep the engine from making threads. */

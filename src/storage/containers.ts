@@ -49,6 +49,8 @@ export interface ContainerRecord {
     workingDir: string;
     tty: boolean;
     openStdin: boolean;
+    /** The input ends with that of the command that started it. */
+    stdinOnce: boolean;
     init: boolean;
     stopSignal: string;
   };
@@ -57,12 +59,21 @@ export interface ContainerRecord {
   exposedPorts: string[];
   readonlyRootfs: boolean;
   autoRemove: boolean;
+  restart: RestartPolicy;
+  /** How long `stop` waits before SIGKILL. */
+  stopTimeoutSeconds: number;
   network: { mode: "slirp4netns" | "host" | "none"; allowHostLoopback: boolean };
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
   binds: { source: string; destination: string; readonly: boolean }[];
   tmpfs: { destination: string; options: string[] }[];
+}
+
+/** `--restart`. A maximum of 0 is none. */
+export interface RestartPolicy {
+  name: "no" | "on-failure" | "always" | "unless-stopped";
+  maximumRetryCount: number;
 }
 
 /** A process that can be told from a later one with the same pid. */
@@ -79,6 +90,16 @@ export interface ContainerState {
   /** The container's PID 1 as the host sees it, while it runs. */
   init?: ProcessIdentity;
   monitor?: ProcessIdentity;
+  /** A command has given it a new monitor, which has not started it yet. */
+  starting?: boolean;
+  /** Its processes are stopped: `pause`. */
+  paused?: boolean;
+  /** Its restart policy waits to start it again. */
+  restarting?: boolean;
+  /** How often its restart policy has started it again since a user did. */
+  restartCount?: number;
+  /** A user has stopped it: `unless-stopped` then leaves it so. */
+  stopped?: boolean;
   exitCode?: number;
   /** Why it could not be started, or what pod noticed: for `inspect` and `ps`. */
   error?: string;
@@ -202,10 +223,12 @@ export function readContainer(id: string): Container | undefined {
  * setuid program (PR_SET_PDEATHSIG), and then repairContainers ends it. What it would have exited with is unknown.
  */
 function trueState(state: ContainerState): ContainerState {
-  if (state.status !== "running") return state;
-  if ([state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
+  const isActive = state.status === "running" || state.starting || state.restarting;
+  if (!isActive || [state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
+  const ended = { ...state, starting: undefined, restarting: undefined, paused: undefined };
+  if (state.status !== "running") return ended;
   return {
-    ...state,
+    ...ended,
     status: "exited",
     exitCode: state.exitCode ?? 137,
     error: state.error ?? "its monitor was killed",

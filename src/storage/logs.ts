@@ -5,6 +5,8 @@
  */
 
 import { join } from "node:path";
+import { POLLIN } from "../ns/constants.ts";
+import { forgetChanges, patienceMs, poll, watchPaths } from "../ns/sys/descriptor.ts";
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from "../ns/sys/fs.ts";
 import { paths } from "./store.ts";
 
@@ -70,49 +72,84 @@ export interface LogRange {
 
 /** What was logged so far, in order. The chunks' buffers are used again: copy what is kept. */
 export function* readLog(id: string, range: LogRange = {}): Generator<LogChunk> {
-  yield* readFrom(id, range, { index: 0, data: 0 });
-}
-
-interface Position {
-  index: number;
-  data: number;
-}
-
-function* readFrom(id: string, range: LogRange, position: Position): Generator<LogChunk> {
   if (!existsSync(logFile(id))) return;
-  const data = openSync(logFile(id), "r");
-  const index = openSync(`${logFile(id)}.index`, "r");
+  const reader = new LogReader(id, range);
   try {
-    const skip = range.tail === undefined ? 0 : tailStart(data, range.tail);
-    const records = Buffer.alloc(recordBytes * 4096);
-    let chunk = Buffer.alloc(1 << 16);
-    for (;;) {
-      const length = readSync(index, records, 0, records.length, position.index);
-      const whole = length - (length % recordBytes);
-      if (whole === 0) return;
-      for (let offset = 0; offset < whole; offset += recordBytes) {
-        const timeNs = records.readBigUInt64LE(offset);
-        const size = records.readUInt32LE(offset + 8);
-        const stream = records.readUInt32LE(offset + 12) === 1 ? "stdout" : "stderr";
-        const start = Math.max(position.data, skip);
-        const end = position.data + size;
-        if (
-          end > start &&
-          (range.since === undefined || timeNs >= range.since) &&
-          (range.until === undefined || timeNs < range.until)
-        ) {
-          if (chunk.length < end - start) chunk = Buffer.alloc(end - start);
-          const count = readSync(data, chunk, 0, end - start, start);
-          yield { timeNs, stream, bytes: chunk.subarray(0, count) };
-        }
-        position.data = end;
-        position.index += recordBytes;
-      }
-    }
+    for (let chunk = reader.next(); chunk; chunk = reader.next()) yield chunk;
   } finally {
-    closeSync(data);
-    closeSync(index);
+    reader.close();
   }
+}
+
+/**
+ * A place in a log that is being written. It keeps its files open: what was logged can be read to the end also when the
+ * container has been removed.
+ */
+export class LogReader {
+  private readonly data: number;
+  private readonly index: number;
+  private readonly skip: number;
+  private dataAt = 0;
+  private indexAt = 0;
+  private records = Buffer.alloc(recordBytes * 256);
+  private recordsLeft: Buffer = Buffer.alloc(0);
+  private chunk = Buffer.alloc(1 << 16);
+
+  constructor(
+    id: string,
+    private readonly range: LogRange = {},
+  ) {
+    this.data = openSync(logFile(id), "r");
+    this.index = openSync(`${logFile(id)}.index`, "r");
+    this.skip = range.tail === undefined ? 0 : tailStart(this.data, range.tail);
+  }
+
+  /** The next chunk that is there; undefined where there is none yet. Its buffer is used again. */
+  next(): LogChunk | undefined {
+    for (let record = this.nextRecord(); record; record = this.nextRecord()) {
+      const start = Math.max(this.dataAt, this.skip);
+      this.dataAt += record.size;
+      if (this.dataAt <= start || !this.isWanted(record.timeNs)) continue;
+      const length = this.dataAt - start;
+      if (this.chunk.length < length) this.chunk = Buffer.alloc(length);
+      const count = readSync(this.data, this.chunk, 0, length, start);
+      return { timeNs: record.timeNs, stream: record.stream, bytes: this.chunk.subarray(0, count) };
+    }
+    return undefined;
+  }
+
+  private nextRecord(): { timeNs: bigint; size: number; stream: LogStream } | undefined {
+    if (this.recordsLeft.length === 0) {
+      const length = readSync(this.index, this.records, 0, this.records.length, this.indexAt);
+      this.recordsLeft = this.records.subarray(0, length - (length % recordBytes));
+      this.indexAt += this.recordsLeft.length;
+      if (this.recordsLeft.length === 0) return undefined;
+    }
+    const record = this.recordsLeft;
+    this.recordsLeft = record.subarray(recordBytes);
+    const stream = record.readUInt32LE(12) === 1 ? "stdout" : "stderr";
+    return { timeNs: record.readBigUInt64LE(0), size: record.readUInt32LE(8), stream };
+  }
+
+  private isWanted(timeNs: bigint): boolean {
+    const { since, until } = this.range;
+    return (since === undefined || timeNs >= since) && (until === undefined || timeNs < until);
+  }
+
+  /** A descriptor that is readable when more is there: watchPaths() of ns/sys/descriptor.ts. */
+  watch(): number | undefined {
+    return watchPaths([`/proc/self/fd/${this.index}`]);
+  }
+
+  close(): void {
+    closeSync(this.data);
+    closeSync(this.index);
+  }
+}
+
+/** Makes a log that is empty, so that it can be read before anything is written. */
+export function makeLog(id: string): void {
+  new LogWriter(id).close();
 }
 
 /** The offset where the last `lines` lines begin: read backwards, a block at a time. */
@@ -133,25 +170,21 @@ function tailStart(data: number, lines: number): number {
   return 0;
 }
 
-/** What was logged so far and all that follows, until `isRunning` says no. Woken by inotify, no polling. */
-export async function* followLog(id: string, range: LogRange, isRunning: () => boolean): AsyncGenerator<LogChunk> {
-  const { watch } = await import("node:fs");
-  const position = { index: 0, data: 0 };
-  let wake = () => {};
-  const stateFile = join(paths.containers, id); // the state is renamed into this folder at the end
-  const watchers = [
-    watch(stateFile, () => wake()),
-    ...(existsSync(`${logFile(id)}.index`) ? [watch(`${logFile(id)}.index`, () => wake())] : []),
-  ];
+/** What was logged so far and all that follows, until `isRunning` says no. Woken by inotify(7), no polling. */
+export function* followLog(id: string, range: LogRange, isRunning: () => boolean): Generator<LogChunk> {
+  if (!existsSync(logFile(id))) return;
+  const changes = watchPaths([`${logFile(id)}.index`, join(paths.containers, id)]); // the state is renamed into this folder at the end
+  const reader = new LogReader(id, range);
   try {
-    for (let first = true; ; first = false) {
-      const woken = new Promise<void>((resolve) => (wake = resolve));
+    for (;;) {
       const running = isRunning(); // asked before reading: what is written until the end is read after it
-      yield* readFrom(id, first ? range : { until: range.until }, position);
+      for (let chunk = reader.next(); chunk; chunk = reader.next()) yield chunk;
       if (!running) return;
-      await woken;
+      poll([{ fd: changes ?? -1, events: POLLIN }], patienceMs(changes));
+      if (changes !== undefined) forgetChanges(changes);
     }
   } finally {
-    for (const watcher of watchers) watcher.close();
+    reader.close();
+    if (changes !== undefined) closeSync(changes);
   }
 }

@@ -5,7 +5,7 @@ import { formatError } from "../../src/errors.ts";
 
 function create(...words: string[]) {
   const { options, operands } = parseOptions(words, runArgs, { stopAtFirstOperand: true });
-  return toCreateOptions(options, operands);
+  return toCreateOptions(options, operands, { detach: false });
 }
 
 test("image and command are the operands", () => {
@@ -58,6 +58,8 @@ test("every option arrives", () => {
     tty: false,
     interactive: false,
     autoRemove: false,
+    restart: "no",
+    detach: false,
   });
 });
 

@@ -23,7 +23,7 @@ export function leftovers(base: string, before: Set<string>): string[] {
     );
     const shown = command?.replaceAll("\0", " ").trim() || read(`/proc/${pid}/comm`)?.trim();
     const isNew = () =>
-      !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "") && isOurs(pid);
+      !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "") && isOurs(pid, base);
     if (isZombie(pid) || Number(pid) === process.pid) continue;
     if (command?.includes(base) || environment?.includes(base) || (environment === undefined && isNew())) {
       found.push(`process ${pid}: ${shown}`);
@@ -63,10 +63,12 @@ function identity(pid: string): string {
   return `${pid}/${stat(pid)[19]}`;
 }
 
-/** Not another user's of this host; subordinate ids begin at 100000 (subuid(5)). */
-function isOurs(pid: string): boolean {
+/** Not another user's of this host (subordinate ids begin at 100000, subuid(5)), nor of another run of these tests. */
+function isOurs(pid: string, base: string): boolean {
   const uid = Number(/^Uid:\t(\d+)/m.exec(read(`/proc/${pid}/status`) ?? "")?.[1]);
-  return uid === process.getuid?.() || uid >= 100_000;
+  if (uid !== process.getuid?.() && uid < 100_000) return false;
+  const parent = read(`/proc/${stat(pid)[1]}/environ`);
+  return !parent || parent.includes(base) || !parent.includes("XDG_DATA_HOME=");
 }
 
 /** Our own killed children stay zombies until Bun reaps them; anybody's zombies hold nothing. */

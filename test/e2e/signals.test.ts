@@ -51,10 +51,12 @@ onBothDrivers("signals and exit codes", (host) => {
   });
 
   test("a signal is passed on while nobody reads the output", async () => {
-    const run = [binary, ...quietRun, "starter", "sh", "-c", "trap 'echo got >&2; exit 6' TERM; yes & wait"];
-    const script = '"$@" | sleep 3 & sleep 1; kill -TERM $(pgrep -P $$ -f "^[^ ]*pod run"); wait';
-    const child = Bun.spawn(["sh", "-c", script, "sh", ...run], { cwd: host.work, env: host.env, stderr: "pipe" });
-    const [ended] = await Promise.all([child.stderr.text(), child.exited]);
+    const program = "trap 'echo got > /mnt/got; exit 6' TERM; yes & wait";
+    const run = [binary, ...quietRun, "-v", "./heard:/mnt", "starter", "sh", "-c", program];
+    const script =
+      '"$@" | sleep 3 & sleep 1; kill -TERM $(pgrep -P $$ -f "^[^ ]*pod run"); sleep 1; cat heard/got; wait';
+    const child = Bun.spawn(["sh", "-c", script, "sh", ...run], { cwd: host.work, env: host.env, stdout: "pipe" });
+    const [ended] = await Promise.all([child.stdout.text(), child.exited]);
     expect(ended).toBe("got\n");
   });
 

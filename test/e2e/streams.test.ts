@@ -29,6 +29,23 @@ onBothDrivers("standard streams", (host) => {
     expect(result.bytes.equals(bytes)).toBe(true);
   });
 
+  test("output comes also where the user has no inotify instance left, and logs -f ends", async () => {
+    const hog = Bun.spawn([process.execPath, join(import.meta.dir, "inotify-hog.ts")], { stdout: "pipe" });
+    try {
+      const { value } = await hog.stdout.getReader().read();
+      expect(Buffer.from(value!).toString()).toBe("taken\n");
+      const script = "echo first; sleep 0.3; echo last";
+      const named = ["run", "--name", "hungry", "--network", "none", "starter", "sh", "-c", script];
+      expect(await host.pod(...named)).toMatchObject({ code: 0, stdout: "first\nlast\n" });
+      await host.must("start", "hungry");
+      expect(await host.must("logs", "-f", "hungry")).toBe("first\nlast\nfirst\nlast");
+      await host.must("rm", "hungry");
+    } finally {
+      hog.kill();
+      await hog.exited;
+    }
+  });
+
   test("stderr is as faithful as stdout, and apart from it", async () => {
     const bytes = randomBytes(megabyte);
     writeFileSync(join(host.work, "random"), bytes);
@@ -115,12 +132,13 @@ onBothDrivers("standard streams", (host) => {
     expect([result.bytes.length, result.stderr.length]).toEqual([3_000_000, 3_000_000]);
   });
 
-  test("a reader that closes does not end the program; its output is in the log", async () => {
+  test("a reader that closes ends the command as SIGPIPE does, not the program; its output is in the log", async () => {
     const script = "for i in 1 2 3; do echo $i; sleep 0.1; done; echo end >&2; exit 5";
     const pod = `${binary} run --name headed --network none`;
     const { stdout, stderr } = await hostShell(`${pod} starter sh -c '${script}' | head -1; echo \${PIPESTATUS[0]}`);
-    expect({ stdout, stderr }).toEqual({ stdout: "1\n5\n", stderr: "end\n" });
-    expect(await host.must("logs", "headed")).toBe("1\n2\n3");
+    expect({ stdout, stderr }).toEqual({ stdout: "1\n141\n", stderr: "" });
+    expect(await host.pod("logs", "-f", "headed")).toMatchObject({ stdout: "1\n2\n3\n", stderr: "end\n" });
+    expect(await host.must("inspect", "--format", "{{.State.ExitCode}}", "headed")).toBe("5");
     await host.must("rm", "headed");
   });
 

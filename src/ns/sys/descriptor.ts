@@ -3,20 +3,29 @@
 import { SyscallError } from "../../errors.ts";
 import {
   AF_UNIX,
+  AT_FDCWD,
   F_GETFL,
   F_SETFL,
   F_SETPIPE_SZ,
+  IN_CREATE,
+  IN_DELETE_SELF,
+  IN_MODIFY,
+  IN_MOVE_SELF,
+  IN_MOVED_TO,
   MSG_CMSG_CLOEXEC,
   MSG_NOSIGNAL,
   O_CLOEXEC,
   O_NONBLOCK,
+  O_PATH,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "../constants.ts";
-import { address, c, check } from "../libc.ts";
+import { address, c, check, cstring, failedWith } from "../libc.ts";
 import { signalSet, signalSetBytes } from "./process.ts";
+
+const EMFILE = 24;
 
 /** read(2), again after EINTR. 0 at the end; undefined where it would block. */
 export function readInto(fd: number, buffer: Uint8Array): number | undefined {
@@ -69,6 +78,37 @@ export function socketPair(kind: "stream" | "packets"): [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
+/** A unix socket that listens at `path`, which must not be there yet; non-blocking. */
+export function listenAt(path: string): number {
+  return atUnixAddress(path, (fd, address) => {
+    check("bind", c.bind(fd, address, address.length), path);
+    check("listen", c.listen(fd, 64), path);
+    setNonBlocking(fd, true);
+  });
+}
+/** connect(2) to it. ECONNREFUSED where nobody listens any more, ENOENT where nothing is there. */
+export function connectTo(path: string): number {
+  return atUnixAddress(path, (fd, address) => check("connect", c.connect(fd, address, address.length), path));
+}
+
+/** A path may be longer than the 108 bytes of a sockaddr_un (unix(7)): so the folder goes by its descriptor. */
+function atUnixAddress(path: string, action: (fd: number, address: Buffer) => unknown): number {
+  const slash = path.lastIndexOf("/");
+  const folder = check("open", c.openat(AT_FDCWD, cstring(path.slice(0, slash)), O_PATH | O_CLOEXEC, 0), path);
+  const fd = socket(AF_UNIX, SOCK_STREAM);
+  try {
+    const name = cstring(`/proc/self/fd/${folder}${path.slice(slash)}`);
+    const address = Buffer.concat([Buffer.from(new Uint16Array([AF_UNIX]).buffer), name]);
+    action(fd, address);
+    return fd;
+  } catch (error) {
+    c.close(fd);
+    throw error;
+  } finally {
+    c.close(folder);
+  }
+}
+
 /** accept4(2), close-on-exec and non-blocking; undefined where nobody waits. */
 export function accept(fd: number): number | undefined {
   return transfer("accept", fd, () => c.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -85,10 +125,10 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: number[] = []): 
   transfer("sendmsg", fd, () => c.sendmsg(fd, message.header, MSG_NOSIGNAL));
   void message.keep;
 }
-/** recvmsg(2): one message of at most `maxBytes`, with up to four descriptors (close-on-exec). Empty `bytes` at the end. */
+/** recvmsg(2): one message of at most `maxBytes`, with up to eight descriptors (close-on-exec). Empty `bytes` at the end. */
 export function receiveMessage(fd: number, maxBytes = 65536): { bytes: Buffer; fds: number[] } | undefined {
   const bytes = Buffer.alloc(maxBytes);
-  const message = messageHeader(bytes, [0, 0, 0, 0]);
+  const message = messageHeader(bytes, [0, 0, 0, 0, 0, 0, 0, 0]);
   message.control.fill(0);
   const length = transfer("recvmsg", fd, () => c.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC));
   if (length === undefined) return undefined;
@@ -145,6 +185,30 @@ export function poll(requests: PollRequest[], timeoutMs: number): number[] {
 function timespec(milliseconds: number): BigInt64Array {
   const seconds = Math.floor(milliseconds / 1000);
   return new BigInt64Array([BigInt(seconds), BigInt(Math.round((milliseconds - seconds * 1000) * 1e6))]);
+}
+
+/**
+ * inotify(7): a descriptor that is readable when one of these is written, moved or removed, or something appears in it.
+ * Undefined where the user has no instance left (fs.inotify.max_user_instances: 128, and editors take many).
+ */
+export function watchPaths(paths: string[]): number | undefined {
+  const fd = c.inotify_init1(O_CLOEXEC | O_NONBLOCK);
+  if (failedWith(fd, EMFILE)) return undefined;
+  check("inotify_init1", fd);
+  for (const path of paths) {
+    const events = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF;
+    check("inotify_add_watch", c.inotify_add_watch(fd, cstring(path), events), path);
+  }
+  return fd;
+}
+/** How long to wait for a change where there is no such descriptor, and it has to be looked for: milliseconds. */
+export function patienceMs(changes: number | undefined): number {
+  return changes === undefined ? 50 : -1;
+}
+/** Reads away what such a descriptor tells: it is readable again at the next change. */
+export function forgetChanges(fd: number): void {
+  const events = new Uint8Array(4096);
+  while (readInto(fd, events));
 }
 
 /** signalfd(2), non-blocking; the signals must be blocked first (setSignalMask). */

@@ -4,19 +4,22 @@
  * since its epoll descriptor is shared with its parent: it runs synchronously to its end.
  */
 
+import { PodError } from "../../errors.ts";
 import { F_DUPFD_CLOEXEC, MADV_DOFORK, O_DIRECTORY, O_RDONLY, O_RDWR } from "../constants.ts";
 import { c, check, memory } from "../libc.ts";
-import { writeAll } from "./descriptor.ts";
+import { pipe, readInto, writeAll } from "./descriptor.ts";
 import { close, duplicate, listDirectory, open, readlinkAt, readText } from "./file.ts";
 import {
   closeOnExecFrom,
   execve,
   exitNow,
+  kill,
   parentProcessId,
   processId,
   setName,
   setParentDeathSignal,
   setSignalMask,
+  waitPid,
 } from "./process.ts";
 
 const SIGCHLD = 17;
@@ -27,11 +30,32 @@ const SIGCHLD = 17;
  */
 export function fork(child: () => number, namespaces = 0): number {
   inheritCode();
-  waitForIdleThreads();
-  const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
-  if (pid !== 0) return pid;
+  for (;;) {
+    const before = waitForIdleThreads();
+    const gate = pipe();
+    const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
+    if (pid === 0) runChild(child, gate);
+    const isGood = threads() === before;
+    if (isGood) writeAll(gate.writeFd, new Uint8Array(1));
+    else kill(pid, 9);
+    close(gate.readFd);
+    close(gate.writeFd);
+    if (isGood) return pid;
+    waitPid(pid, true);
+  }
+}
+
+/**
+ * A copy does nothing until its parent lets it, and none is let go while whose making another thread has run, or begun:
+ * only the calling thread goes on in a copy, so a lock that another one held at that moment would never be opened there.
+ * The engine's helper threads sleep nearly always, and hold none then.
+ */
+function runChild(child: () => number, gate: { readFd: number; writeFd: number }): never {
   let code = 1;
   try {
+    close(gate.writeFd);
+    if (readInto(gate.readFd, new Uint8Array(1)) !== 1) exitNow(1); // it is not to be
+    close(gate.readFd);
     code = child();
   } finally {
     exitNow(code);
@@ -52,31 +76,33 @@ function inheritCode(): void {
   codeIsInherited = true;
 }
 
-/**
- * Only the calling thread goes on in a copy: a lock that another one holds at that moment would never be opened there.
- * The engine's helper threads sleep nearly always, and hold none then.
- */
-function waitForIdleThreads(): void {
+/** Until this process's other threads all sleep: returns what threads() says then. */
+function waitForIdleThreads(): string {
+  for (const deadline = performance.now() + 5000; performance.now() < deadline; Bun.sleepSync(0.1)) {
+    const found = threads();
+    if (!/[^S]:/.test(found)) return found;
+  }
+  throw new PodError("copy this process: its other threads do not rest");
+}
+
+/** The other threads: of each its state (`S` sleeps) and how often it has given up the processor. Equal texts: none has run. */
+function threads(): string {
   const task = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
   try {
-    for (let round = 0; round < 1000; round++) {
-      const threads = listDirectory(task).map(({ name }) => name);
-      if (threads.length === 1) return;
-      const own = String(processId());
-      if (threads.every((thread) => thread === own || isAsleep(thread))) return;
-      Bun.sleepSync(0.1);
-    }
+    const others = listDirectory(task).filter(({ name }) => name !== String(processId()));
+    return others.map(({ name }) => describe(name)).join(" ");
   } finally {
     close(task);
   }
 }
 
-function isAsleep(thread: string): boolean {
+function describe(thread: string): string {
   try {
-    const stat = readText(`/proc/self/task/${thread}/stat`);
-    return stat[stat.lastIndexOf(")") + 2] === "S"; // proc(5): waits, and may be interrupted
+    const status = readText(`/proc/self/task/${thread}/status`); // proc(5)
+    const switches = [...status.matchAll(/ctxt_switches:\t(\d+)/g)].map(([, count]) => count);
+    return `${thread}${/^State:\t(.)/m.exec(status)![1]}:${switches}`;
   } catch {
-    return true; // it has ended
+    return `${thread}X:`; // it is just ending
   }
 }
 

@@ -1,0 +1,48 @@
+/** The processes of a container, found by their pid namespace: proc(5). */
+
+import { O_DIRECTORY, O_RDONLY } from "./constants.ts";
+import { close, listDirectory, open, readlinkAt, readText } from "./sys/file.ts";
+import { unlessErrno } from "./sys/namespace.ts";
+import { kill } from "./sys/process.ts";
+
+/** Those that run in the pid namespace of the process `initPid`, that one first. */
+export function processesWith(initPid: number): number[] {
+  const proc = open("/proc", O_RDONLY | O_DIRECTORY);
+  try {
+    const namespace = pidNamespace(proc, initPid);
+    const pids = listDirectory(proc)
+      .map(({ name }) => Number(name))
+      .filter((pid) => pid > 0 && pid !== initPid && pidNamespace(proc, pid) === namespace);
+    return namespace === undefined ? [initPid] : [initPid, ...pids];
+  } finally {
+    close(proc);
+  }
+}
+
+/** Undefined where it has ended, or is another user's. */
+function pidNamespace(proc: number, pid: number): string | undefined {
+  let link: string | undefined;
+  unlessErrno(["ENOENT", "ESRCH", "EACCES", "EPERM"], () => {
+    link = readlinkAt(proc, `${pid}/ns/pid`);
+  });
+  return link;
+}
+
+/** Sends SIGSTOP or SIGCONT to all of them, again until none is left that it has not reached: they may be forking. */
+export function signalAll(initPid: number, signal: number): void {
+  const reached = new Set<number>();
+  for (;;) {
+    const fresh = processesWith(initPid).filter((pid) => !reached.has(pid));
+    if (fresh.length === 0) return;
+    for (const pid of fresh) {
+      reached.add(pid);
+      unlessErrno(["ESRCH"], () => kill(pid, signal));
+    }
+  }
+}
+
+/** Whether a process is stopped by a signal. */
+export function isStopped(pid: number): boolean {
+  const stat = readText(`/proc/${pid}/stat`);
+  return stat[stat.lastIndexOf(")") + 2] === "T";
+}
