@@ -73,6 +73,7 @@ describe("SIGKILL", () => {
     await host.must("run", "-d", "--name", "kept", "--network", "none", "starter", "sh", "-c", script); // its image is in use
     await host.must("pull", "-q", image);
     await host.must("save", "-o", archive(), image);
+    await host.must("rmi", image);
   });
   afterAll(() => host.close(), 60_000);
   const keptRuns = async () => expect(await host.shOutput("echo runs")).toBe("runs");
