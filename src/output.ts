@@ -101,8 +101,8 @@ export function formatList(rows: object[], { typeName, headings, standard }: Lis
   const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   const template = compileTemplate(text, typeName);
   template.check([...new Set([...Object.keys(headings), ...Object.keys(rows[0] ?? {})])]);
-  const written = text.includes("json") ? rows.map(sortKeys) : rows;
-  const lines = written.map((row) => `${template.run(row)}\n`);
+  const data = custom?.includes("json") ? rows.map(sortKeys) : rows; // elsewhere the order of fields does not show
+  const lines = data.map((row) => `${template.run(row)}\n`);
   return table ? alignTabs([`${template.run(headings, headingFunctions)}\n`, ...lines].join("")) : lines.join("");
 }
 

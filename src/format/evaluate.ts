@@ -97,9 +97,11 @@ class Run {
 
   private pipe(pipe: Pipe, dot: unknown, leavesVariables = false): unknown {
     let value: unknown;
-    pipe.commands.forEach((command, index) => {
-      value = this.command(command, dot, index ? [value] : []);
-    });
+    let piped: unknown[] = [];
+    for (const command of pipe.commands) {
+      value = this.command(command, dot, piped);
+      piped = [value];
+    }
     const [name] = pipe.variables;
     if (name === undefined || leavesVariables) return value;
     if (pipe.declares) this.variables.push({ name, value });
@@ -108,14 +110,14 @@ class Run {
   }
 
   private command(operands: Operand[], dot: unknown, piped: unknown[]): unknown {
-    const [first, ...rest] = operands as [Operand, ...Operand[]];
-    const args = () => [...rest.map((operand) => this.operand(operand, dot, [])), ...piped];
+    const first = operands[0]!;
     if (first.kind === "function") return this.call(first, operands, dot, piped);
-    if (!rest.length && !piped.length) return this.operand(first, dot, []);
+    if (operands.length === 1 && !piped.length) return this.operand(first, dot, []); // all that tables need, for each cell
     if (first.kind === "literal" || first.names.length === 0) {
       throw this.failure(first.start, operands, new UsageError("can't give argument to non-function"));
     }
-    return this.operand(first, dot, args());
+    const args = operands.slice(1).map((operand) => this.operand(operand, dot, []));
+    return this.operand(first, dot, [...args, ...piped]);
   }
 
   private call(called: Operand & { name: string }, operands: Operand[], dot: unknown, piped: unknown[]): unknown {
@@ -155,8 +157,9 @@ class Run {
         : operand.kind === "variable"
           ? this.variable(operand.name).value
           : this.pipe(operand.pipe, dot);
-    operand.names.forEach((name, index) => {
-      const isLast = index === operand.names.length - 1;
+    let left = operand.names.length;
+    for (const name of operand.names) {
+      const isLast = --left === 0;
       try {
         const found = this.field(value, name);
         if (isLast && args.length && typeof found !== "function") {
@@ -166,7 +169,7 @@ class Run {
       } catch (error) {
         throw this.failure(fieldStart(operand), [operand], error);
       }
-    });
+    }
     return value;
   }
 

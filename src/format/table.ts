@@ -35,5 +35,5 @@ function hasColumn(cells: string[], column: number): boolean {
 
 /** tabwriter counts characters, not bytes. */
 function characters(text: string): number {
-  return /[^\0-\x7f]/.test(text) ? [...text].length : text.length;
+  return Buffer.byteLength(text) === text.length ? text.length : [...text].length; // ASCII: no need to look at each
 }

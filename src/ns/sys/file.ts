@@ -49,8 +49,8 @@ export function readText(path: string): string {
 /** All that is to be read from a descriptor. */
 export function readDescriptor(fd: number, subject = `descriptor ${fd}`): Buffer {
   const chunks: Buffer[] = [];
-  for (;;) {
-    const buffer = Buffer.allocUnsafe(4096);
+  for (let size = 4096; ; size *= 2) {
+    const buffer = Buffer.allocUnsafe(size);
     const length = check("read", c.read(fd, buffer, buffer.length), subject);
     if (length === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     chunks.push(buffer.subarray(0, length));
