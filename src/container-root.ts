@@ -18,20 +18,19 @@ import { unshareMounts } from "./ns/prestart.ts";
 import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";
 import { close, open } from "./ns/sys/file.ts";
 import { moveMount, openTree, setMountAttributes } from "./ns/sys/namespace.ts";
-import { type ContainerRecord, containerDir, findContainer, isAlive } from "./storage/containers.ts";
+import { type Container, type ContainerRecord, containerDir, isAlive } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
 
 /**
  * Calls `action` with a descriptor of the root. It runs in a copy of this process, and what it returns must be fit for
  * JSON: one that does not run is mounted there, where nobody else sees it. In the user's namespace.
  */
-export function inContainerRoot<T>(name: string, action: (rootFd: number) => T): T {
-  const { record, state } = findContainer(name);
+export function inContainerRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {
   return runInChild(() => {
     const running = state.status === "running" && state.init;
     if (!running) return inMountedRoot(record, action);
     const rootFd = open(`/proc/${running.pid}/root`, O_PATH | O_DIRECTORY);
-    if (!isAlive(running)) throw new NotFoundError(`container ${name} has just ended`); // asked after opening: it was that very process
+    if (!isAlive(running)) throw new NotFoundError(`container ${record.name} has just ended`); // asked after opening: it was that very process
     return action(rootFd);
   });
 }

@@ -6,7 +6,9 @@ import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, S_IFLNK, S_
 import { readlinkAtBytes, resolveBytes, toByteString, toText } from "./ns/sys/bytes.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { close, open, statAt } from "./ns/sys/file.ts";
+import { findContainer } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { isDirectory } from "./storage/lower.ts";
 import { packPath } from "./storage/pack.ts";
 import { unpackInto } from "./storage/unpack.ts";
@@ -23,21 +25,21 @@ export type Copied = number;
 
 /** Copies out of a container. `target` is absolute, and may end in `/` or `/.`, as `source` may. In the user's namespace. */
 export function copyFromContainer(container: string, source: string, target: string, options: CopyOptions): Copied {
-  return inContainerRoot(container, (rootFd) =>
+  return inRoot("archive-path", container, source, (rootFd) =>
     copyBetween(containerEnd(container, rootFd, source), hostEnd(target), options),
   );
 }
 
 /** Copies into a container. `source` is absolute. */
 export function copyToContainer(source: string, container: string, target: string, options: CopyOptions): Copied {
-  return inContainerRoot(container, (rootFd) =>
+  return inRoot("extract-to-dir", container, target, (rootFd) =>
     copyBetween(hostEnd(source), containerEnd(container, rootFd, target), options),
   );
 }
 
 /** Writes an archive of it to a descriptor. */
 export function packFromContainer(container: string, source: string, fd: number, options: CopyOptions): void {
-  inContainerRoot(container, (rootFd) => {
+  inRoot("archive-path", container, source, (rootFd) => {
     const end = containerEnd(container, rootFd, source);
     close(openSource(end, options.followLink)); // says what is wrong with it
     const path = options.followLink || end.isFolder ? findTarget(end).path : end.path;
@@ -50,12 +52,19 @@ export function packFromContainer(container: string, source: string, fd: number,
 
 /** Unpacks the archive that a descriptor gives, which is not compressed, into a folder of the container. Owners are those that it names. */
 export function unpackIntoContainer(fd: number, container: string, target: string): Copied {
-  return inContainerRoot(container, (rootFd) => {
+  return inRoot("extract-to-dir", container, target, (rootFd) => {
     const end = containerEnd(container, rootFd, target);
     const { path, isFolder } = findTarget(end);
     if (!isFolder) throw new PodError(`destination "${container}:${target}" must be a directory`);
     return closing(openFolder(end, path), (folder) => withRefusal(() => unpackInto(folder, fd)));
   });
+}
+
+function inRoot<T>(event: string, name: string, path: string, action: (rootFd: number) => T): T {
+  const container = findContainer(name);
+  const result = inContainerRoot(container, action);
+  recordContainerEvent(event, container.record, { path });
+  return result;
 }
 
 /** One side: a path below a root that it does not leave. */

@@ -334,19 +334,23 @@ class Life {
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
+    if (message.kind === "renamed") this.container.record.name = message.name;
     if (message.kind === "stop") this.putState({ stopped: true });
-    if (message.kind === "signal" || message.kind === "stop") this.signal(message.signal);
+    if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
 
-  private signal(signal: number): void {
-    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+  private kill(signal: number): void {
+    if (this.initPidfd === -1) return;
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+    recordContainerEvent("kill", this.container.record, { signal: String(signal) });
   }
 
   private pause(on: boolean, client: Client): void {
     try {
       signalAll(this.initPid, on ? SIGSTOP : SIGCONT);
       this.putState({ paused: on || undefined });
+      recordContainerEvent(on ? "pause" : "unpause", this.container.record);
       client.send({ kind: "done" });
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });

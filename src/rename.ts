@@ -1,5 +1,6 @@
 /** Another name for a container. */
 
+import { Control } from "./control.ts";
 import { checkName } from "./create.ts";
 import { PodError, UsageError } from "./errors.ts";
 import { changeName, findContainer } from "./storage/containers.ts";
@@ -16,5 +17,8 @@ export function renameContainer(text: string, newName: string): void {
   } catch (cause) {
     throw new PodError("Error when allocating new name", { cause });
   }
+  const control = Control.open(record.id);
+  control?.tell({ kind: "renamed", name });
+  control?.close();
   recordContainerEvent("rename", { ...record, name }, { oldName: `/${record.name}` });
 }

@@ -23,10 +23,29 @@ test("a container's life is told in Docker's words and attributes", async () => 
   const common = "image=starter, name=web, stage=test";
   expect(told).toEqual([
     `create (${common})`,
+    `attach (${common})`,
     `start (${common})`,
     `die (exitCode=3, ${common})`,
     `destroy (${common})`,
   ]);
+});
+
+test("what is done to a container is told", async () => {
+  await host.must("run", "-d", "--name", "busy", "--network", "none", "starter", "sleep", "100");
+  await host.must("exec", "busy", "true");
+  for (const verb of ["pause", "unpause"]) await host.must(verb, "busy");
+  await host.must("cp", "busy:/etc/passwd", host.work);
+  await host.must("stop", "-t", "0", "busy");
+  await host.must("commit", "busy", "made");
+  await host.must("restart", "busy");
+  await host.must("rename", "busy", "idle"); // also for its monitor
+  await host.must("rm", "-f", "idle");
+  const told = (await events("--format", "{{.Action}}", "-f", "type=container", "-f", "container=busy")).split("\n");
+  const stops = ["kill", "kill", "die", "stop"];
+  const before = ["create", "start", "exec_start: true", "exec_die", "pause", "unpause", "archive-path"];
+  expect(told).toEqual([...before, ...stops, "commit", "start", "restart"]);
+  const renamed = await events("--format", "{{.Action}}", "-f", "container=idle");
+  expect(renamed.split("\n")).toEqual(["rename", "kill", "die", "destroy"]);
 });
 
 test("images are told of too, and filters choose", async () => {
