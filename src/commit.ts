@@ -8,6 +8,7 @@ import { putNewImage } from "./new-image.ts";
 import { type Descriptor, type ImageConfig, mediaTypes } from "./spec.ts";
 import { changesOfContainer } from "./storage/container-files.ts";
 import { type Container, type ContainerRecord, findContainer } from "./storage/containers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { holdLease, type Image, listImages } from "./storage/images.ts";
 import { makeLayer } from "./storage/layers.ts";
 import { packLayer } from "./storage/pack.ts";
@@ -41,7 +42,13 @@ export async function commitContainer(text: string, options: CommitOptions): Pro
     checkDepth(base.manifest.layers.length + (layer ? 1 : 0));
     const config = configOf(base, record, settings, options, layer?.diffId);
     const layers = [...base.manifest.layers, ...(layer ? [layer.descriptor] : [])];
-    return putNewImage({ config, layers, isDocker }, lease.add, options.name);
+    const image = putNewImage({ config, layers, isDocker }, lease.add, options.name);
+    recordContainerEvent("commit", record, {
+      comment: options.message,
+      imageID: image.id,
+      imageRef: options.name ?? "",
+    });
+    return image;
   } finally {
     lease.release();
   }

@@ -1,6 +1,7 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
 import { config } from "./config.ts";
+import { Control } from "./control.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { ConflictError, NotFoundError, PodError } from "./errors.ts";
@@ -11,6 +12,7 @@ import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
   type ContainerRecord,
+  type ContainerState,
   deleteContainer,
   findContainer,
   identify,
@@ -21,6 +23,8 @@ import { holdLease } from "./storage/images.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 
 export type { CreateOptions } from "./create.ts";
+
+const SIGKILL = 9;
 
 /**
  * Makes a container of an image: its record and its files; nothing runs yet. `monitorPid` is the monitor that will run
@@ -110,16 +114,26 @@ export function remove(text: string, options: { force: boolean }): void {
   const container = readContainer(findThenRepair(text));
   if (!container) return; // it was a --rm container whose monitor had been killed
   const { record, state } = container;
-  if (state.status === "running") {
-    if (!options.force) {
-      throw new ConflictError(
-        `cannot remove container "/${record.name}": container is running: stop the container before removing or force remove`,
-      );
-    }
-    if (state.init) killProcess(state.init);
-    if (state.monitor) waitForEnd(state.monitor);
+  if (state.status === "running" || state.restarting || state.starting) {
+    if (!options.force) throw new ConflictError(`cannot remove container "/${record.name}": ${inUse(state)}`);
+    endNow(container);
   }
   deleteContainer(record)(); // with --rm its monitor may have done so
+}
+
+function inUse({ paused, restarting }: ContainerState): string {
+  if (paused) return "container is paused and must be unpaused first";
+  return `container is ${restarting ? "restarting" : "running"}: stop the container before removing or force remove`;
+}
+
+/** By its monitor, whose restart policy then lets it rest. */
+function endNow({ record, state }: Container): void {
+  const control = Control.open(record.id);
+  const heard = control?.tell({ kind: "stop", signal: SIGKILL });
+  const last = state.init ?? state.monitor;
+  if (!heard && last) killProcess(last);
+  if (state.monitor) waitForEnd(state.monitor);
+  control?.close();
 }
 
 /** The id. Found first, since repairing may remove it; and repaired also where there is none: killed commands leave more than records. */

@@ -168,7 +168,8 @@ function splitPair(pair: string): [string, string] {
   return at === -1 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
 }
 
-function checkName(name: string): string {
+/** Throws UsageError with Docker's text where it is none. */
+export function checkName(name: string): string {
   if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) && name.length <= 255) return name;
   throw new UsageError(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
 }

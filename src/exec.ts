@@ -16,6 +16,7 @@ import { readFileSync } from "./ns/sys/fs.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./spec.ts";
 import { type Container, containerDir, findContainer } from "./storage/containers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 
 export interface ExecOptions {
   command: string[];
@@ -56,8 +57,11 @@ export function exec(text: string, options: ExecOptions): number {
   }
   tellInit(channel, {});
   awaitProgram(channel, options.command[0]!);
+  recordContainerEvent(`exec_start: ${options.command.join(" ")}`, container.record);
   if (options.detach) return 0;
-  return carry(pid, { ...ends.ours, terminal }, options);
+  const exitCode = carry(pid, { ...ends.ours, terminal }, options);
+  recordContainerEvent("exec_die", container.record, { exitCode: String(exitCode) });
+  return exitCode;
 }
 
 function checkRuns({ record, state }: Container): void {

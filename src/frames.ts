@@ -58,6 +58,8 @@ export type ClientMessage =
   | { kind: "stop"; signal: number }
   | { kind: "pause" }
   | { kind: "unpause" }
+  /** For the events that it records. */
+  | { kind: "renamed"; name: string }
   /** Asks for descriptors of the container's namespaces. */
   | { kind: "namespaces" };
 

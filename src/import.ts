@@ -7,6 +7,7 @@ import { readBody, send } from "./net/http.ts";
 import { putNewImage } from "./new-image.ts";
 import { parsePlatform } from "./platform.ts";
 import { blobPath } from "./storage/blobs.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { holdLease, type Image } from "./storage/images.ts";
 import { makeLayer } from "./storage/layers.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
@@ -41,7 +42,9 @@ export async function importImage(source: string, options: ImportOptions): Promi
       history: [{ created, comment: message }],
     };
     const layer = { mediaType: mediaTypeOfLayer(blobPath(blob.digest)), ...blob };
-    return putNewImage({ config, layers: [layer], isDocker: false }, lease.add, name);
+    const image = putNewImage({ config, layers: [layer], isDocker: false }, lease.add, name);
+    recordImageEvent("import", image.id, image.id);
+    return image;
   } catch (cause) {
     throw new PodError(`import ${source}`, { cause });
   } finally {

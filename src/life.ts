@@ -21,6 +21,7 @@ import {
   putState,
   readContainer,
 } from "./storage/containers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { withLock } from "./storage/files.ts";
 import { LogReader, makeLog } from "./storage/logs.ts";
 import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
@@ -91,7 +92,7 @@ function requireContainer(id: string): Container {
 function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Attachment): number {
   if (attachment.detach) releaseSignals();
   const windowSize = record.process.tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined;
-  const log = attachment.detach ? undefined : openLog(record.id);
+  const log = attachment.detach ? undefined : openLog(record);
   try {
     writeAll(monitor.fd, encodeControl({ kind: "launch", id: record.id, windowSize }));
   } catch (error) {
@@ -104,9 +105,10 @@ function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: At
 }
 
 /** From its end on, and before the container may end, and its folder go. */
-function openLog(id: string): LogReader {
-  makeLog(id);
-  return new LogReader(id, { tail: 0 });
+function openLog(record: ContainerRecord): LogReader {
+  makeLog(record.id);
+  recordContainerEvent("attach", record);
+  return new LogReader(record.id, { tail: 0 });
 }
 
 function follow(fd: number, log: LogReader, record: ContainerRecord, attachment: Attachment): number {
@@ -126,7 +128,7 @@ export function attachTo(text: string, attachment: Attachment): number {
   if (record.process.tty && record.process.openStdin && attachment.stdin) requireTerminal();
   const control = Control.open(record.id);
   if (!control) throw monitorGone();
-  const log = openLog(record.id);
+  const log = openLog(record);
   control.tell({ kind: "attach" });
   return follow(control.fd, log, record, attachment);
 }
@@ -140,9 +142,11 @@ export function stop(text: string, options: { timeoutSeconds?: number; signal?: 
   try {
     const seconds = options.timeoutSeconds ?? record.stopTimeoutSeconds;
     control.tell({ kind: "stop", signal: signalNumber(options.signal ?? record.process.stopSignal) });
-    if (control.await("exited", seconds < 0 ? -1 : seconds * 1000)) return;
-    control.tell({ kind: "stop", signal: SIGKILL });
-    control.await("exited");
+    if (!control.await("exited", seconds < 0 ? -1 : seconds * 1000)) {
+      control.tell({ kind: "stop", signal: SIGKILL });
+      control.await("exited");
+    }
+    recordContainerEvent("stop", record);
   } finally {
     control.close();
   }
@@ -169,6 +173,7 @@ export function restart(text: string, options: { timeoutSeconds?: number; signal
   releaseSignals(); // it may take its time, and nobody attaches
   stop(text, options);
   start(text, { detach: true, stdin: false, detachKeys: [], sigProxy: false });
+  recordContainerEvent("restart", findContainer(text).record);
 }
 
 /** Waits for the program's end. Returns its exit code; at once where it does not run. */

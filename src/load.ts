@@ -6,13 +6,16 @@ import { planLayout } from "./archive-layout.ts";
 import type { PlannedImage } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
 import { parsePlatform } from "./platform.ts";
+import { familiarName, parseReference } from "./reference.ts";
 import type { Platform } from "./spec.ts";
-import { adoptBlob, hasBlob, putBlob } from "./storage/blobs.ts";
+import { adoptBlob, blobPath, hasBlob, putBlob } from "./storage/blobs.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layers.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 import { StagedArchive } from "./storage/staging.ts";
+import { canRun } from "./storage/used.ts";
 
 export interface LoadedImage {
   id: string;
@@ -59,23 +62,26 @@ async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {
     ]),
   );
   try {
-    for (const layer of images.flatMap(({ layers }) => layers)) {
-      await extractLayer(readFile(layer.path), layer);
-    }
-    adoptLayers(images);
+    const layers = images.filter(lacksLayers).flatMap((image) => image.layers);
+    adoptBlobs(layers);
+    for (const layer of layers) await extractLayer(readFile(blobPath(layer.descriptor.digest)), layer);
     return images.map(record);
   } catch (error) {
     lease.release();
-    collectGarbage(); // layers that were there already are in use, or leased
+    collectGarbage(); // what was there already is in use, or leased
     throw error;
   } finally {
     lease.release();
   }
 }
 
-/** The archive's own bytes become blobs. */
-function adoptLayers(images: PlannedImage[]): void {
-  const layers = images.filter((image) => !isThere(image)).flatMap((image) => image.layers);
+function lacksLayers(image: PlannedImage): boolean {
+  const known = isThere(image);
+  return !known || !canRun(known);
+}
+
+/** The archive's own bytes become blobs, compressed or not. */
+function adoptBlobs(layers: PlannedImage["layers"]): void {
   const byDigest = new Map(layers.map(({ descriptor, path }) => [descriptor.digest, path]));
   const missing = [...byDigest].filter(([digest]) => !hasBlob(digest));
   if (!missing.length) return;
@@ -96,6 +102,7 @@ function record(image: PlannedImage): LoadedImage {
     for (const { bytes } of image.documents) putBlob(bytes);
     putImage(image.manifest, ...names);
   }
+  recordImageEvent("load", id, names[0] ? familiarName(parseReference(names[0])) : id);
   return { id, names, taken };
 }
 

@@ -36,6 +36,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
 import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
@@ -162,6 +163,7 @@ class Life {
     this.startedAtMs = performance.now();
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     putState(record.id, this.state);
+    recordContainerEvent("start", record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
     this.streams = new Streams(streams, first, this.log, {
       onMessage: (message, client) => this.answer(message, client),
@@ -182,6 +184,7 @@ class Life {
   end(): void {
     const { record } = this.container;
     this.cleanUp();
+    recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
@@ -331,19 +334,23 @@ class Life {
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
+    if (message.kind === "renamed") this.container.record.name = message.name;
     if (message.kind === "stop") this.putState({ stopped: true });
-    if (message.kind === "signal" || message.kind === "stop") this.signal(message.signal);
+    if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
 
-  private signal(signal: number): void {
-    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+  private kill(signal: number): void {
+    if (this.initPidfd === -1) return;
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+    recordContainerEvent("kill", this.container.record, { signal: String(signal) });
   }
 
   private pause(on: boolean, client: Client): void {
     try {
       signalAll(this.initPid, on ? SIGSTOP : SIGCONT);
       this.putState({ paused: on || undefined });
+      recordContainerEvent(on ? "pause" : "unpause", this.container.record);
       client.send({ kind: "done" });
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });

@@ -35,6 +35,11 @@ export function writeTo(fd: number, bytes: Uint8Array): void {
   }
 }
 
+/** Text in the place of what was there before; where that is no terminal it follows it. */
+export function redraw(text: string): void {
+  write("stdout", isTerminal("stdout") ? `\x1b[H\x1b[2J${text}` : text);
+}
+
 /** Whether cursor movement makes sense there. */
 export function isTerminal(stream: Stream): boolean {
   return isTerminalFd(fdOf[stream]) && config.term !== "dumb";
@@ -78,8 +83,8 @@ export function note(text: string): void {
 export interface ListStyle {
   /** What errors call a row: `container`. */
   typeName: string;
-  /** Every field with its heading: `{ ID: "CONTAINER ID" }`. */
-  headings: Record<string, string>;
+  /** Every field with its heading: `{ ID: "CONTAINER ID" }`; of a method what it gives for its argument. */
+  headings: Record<string, string | ((argument: string) => string)>;
   /** The template of the usual table, cells separated by tabs. */
   standard: string;
 }
@@ -90,13 +95,14 @@ export function list(rows: object[], style: ListStyle, format = "table"): void {
 }
 
 /** The text that `list` prints. Throws UsageError for a template that is wrong, also where there are no rows. */
-export function formatList(rows: object[], { typeName, headings, standard }: ListStyle, format: string): string {
+export function formatList(rows: object[], { typeName, headings, standard }: ListStyle, format = "table"): string {
   if (format === "json") return rows.map((row) => `${JSON.stringify(sortKeys(row))}\n`).join("");
   const [, table, custom] = format.match(/^(table(?=\s|$)\s*)?([\s\S]*)$/)!;
   const text = (custom || standard).replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   const template = compileTemplate(text, typeName);
   template.check([...new Set([...Object.keys(headings), ...Object.keys(rows[0] ?? {})])]);
-  const lines = rows.map((row) => `${template.run(sortKeys(row))}\n`);
+  const data = custom?.includes("json") ? rows.map(sortKeys) : rows; // elsewhere the order of fields does not show
+  const lines = data.map((row) => `${template.run(row)}\n`);
   return table ? alignTabs([`${template.run(headings, headingFunctions)}\n`, ...lines].join("")) : lines.join("");
 }
 

@@ -7,9 +7,17 @@ import { fetchLayers } from "./layer-fetch.ts";
 import { type Document, openRepository, type Repository } from "./net/registry.ts";
 import { choosePlatform, formatPlatform, parsePlatform, satisfies } from "./platform.ts";
 import type { PullProgress } from "./progress.ts";
-import { formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
+import {
+  familiarName,
+  familiarRepository,
+  formatReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "./reference.ts";
 import type { Descriptor, Platform } from "./spec.ts";
 import { openPartialBlob } from "./storage/blobs.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { findImage, holdLease, type Image, putImage } from "./storage/images.ts";
 import { openStore } from "./storage/store.ts";
 import { isWhole } from "./storage/used.ts";
@@ -58,6 +66,7 @@ export async function pull(text: string, options: { platform?: string; progress:
     await keep(manifest.config, await configBytes);
     await keep(descriptor, document.bytes);
     const image = record(descriptor, reference, top.digest);
+    recordImageEvent("pull", familiarName(reference), familiarRepository(reference));
     progress({ kind: "done", digest: top.digest, upToDate: local?.id === image.id });
     return image;
   } finally {

@@ -3,9 +3,17 @@
 import { NotFoundError, UsageError } from "./errors.ts";
 import { type Destination, openDestination } from "./net/destination.ts";
 import type { PushProgress } from "./progress.ts";
-import { familiarRepository, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
+import {
+  familiarName,
+  familiarRepository,
+  formatReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "./reference.ts";
 import { type Manifest, mediaTypes } from "./spec.ts";
 import { readBlob } from "./storage/blobs.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { storedBlob, type Upload, uploadBlobs } from "./upload-lanes.ts";
 
@@ -80,6 +88,7 @@ async function pushImage(
     await destination.putManifest(bytes, descriptor, reference.tag!);
     const { domain, path } = reference;
     putImage(descriptor, formatReference({ domain, path, digest: image.digest })); // docker images --digests shows it too
+    recordImageEvent("push", familiarName(reference), familiarRepository(reference));
     progress({ kind: "done", reference, digest: image.digest, sizeBytes: bytes.length });
     noteIndex(image, progress);
   } finally {

@@ -3,6 +3,7 @@
 import { ConflictError, NotFoundError } from "./errors.ts";
 import { displayName, familiarName, formatReference, parseReference } from "./reference.ts";
 import type { Container } from "./storage/containers.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { collectGarbage, deleteImage, findImage, listImages, nameMeant, removeReference } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 
@@ -41,12 +42,18 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
 
   const leaving = name ? namesToRemove(references, name) : references;
   const untagged = leaving.map((reference) => familiarName(parseReference(reference)));
+  const tell = () => {
+    for (const each of untagged) recordImageEvent("untag", image.id, each);
+  };
   if (leaving.length < references.length || running) {
     for (const reference of leaving) removeReference(reference);
+    tell();
     return { untagged, deleted: [] };
   }
 
   deleteImage(...same);
+  tell();
+  recordImageEvent("delete", image.id, image.id);
   const collected = new Set(collectGarbage().deleted);
   const layers = chainIds(image.config.rootfs.diff_ids).filter((chainId) => collected.has(chainId));
   return { untagged, deleted: [image.id, ...layers.toReversed()] };

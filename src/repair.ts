@@ -15,6 +15,7 @@ import {
   readContainer,
   sweepNames,
 } from "./storage/containers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
 
@@ -41,6 +42,8 @@ function recordEnd(id: string): void {
     if (!container) return; // removed meanwhile
     const { state } = container;
     const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
+    if (finished && !state.finished)
+      recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
     putState(id, { ...state, finished, monitor: undefined, init: undefined });
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;

@@ -9,7 +9,7 @@ import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
 import { removeTree, withLock } from "./storage/files.ts";
-import { listImages } from "./storage/images.ts";
+import { listSummaries } from "./storage/images.ts";
 import { leaseHolders, leasesLock } from "./storage/leases.ts";
 import { openStore, paths } from "./storage/store.ts";
 import { build } from "./version.ts";
@@ -25,7 +25,7 @@ export function systemInfo() {
     ContainersRunning: running,
     ContainersPaused: 0,
     ContainersStopped: containers.length - running,
-    Images: listImages().length,
+    Images: listSummaries().length,
     Driver: driver,
     DriverReason: driver === probed.driver ? probed.reason : "asked for by STORAGE_DRIVER",
     DriverMissing: driver === probed.driver ? probed.missing : `auto takes ${probed.driver}: ${probed.reason}`,
@@ -91,7 +91,7 @@ function clearUnlessUsed(): number[] {
   if (holders.length > 0) return holders;
   const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
   for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
-  for (const file of [paths.index, driverFile]) rmSync(file, { force: true });
+  for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();
   return [];
 }

@@ -1,13 +1,23 @@
 /** Further names for images, and fewer. */
 
 import { NotFoundError, UsageError } from "./errors.ts";
-import { displayName, formatReference, parseReference, type Reference, withDefaultTag } from "./reference.ts";
+import {
+  displayName,
+  familiarName,
+  formatReference,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "./reference.ts";
+import { recordImageEvent } from "./storage/events.ts";
 import { addNames, findImage, type Image, removeReference } from "./storage/images.ts";
 
 /** Gives the image that `source` names these names too; an image that had one of them loses it. Errors are Docker's. */
 export function tagImage(source: string, targets: string[]): void {
   const image = existing(source);
-  addNames(image, ...targets.map((target) => formatReference(parseTarget(target))));
+  const names = targets.map(parseTarget);
+  addNames(image, ...names.map(formatReference));
+  for (const name of names) recordImageEvent("tag", image.id, familiarName(name));
 }
 
 /** Takes these names from the image, or all its names where none is given; the image stays. NotFoundError for a name that it does not have. */
@@ -17,7 +27,10 @@ export function untagImage(text: string, names: string[]): void {
   for (const [index, name] of leaving.entries()) {
     if (!image.references.includes(name)) throw new NotFoundError(`${displayName(names[index]!)}: tag not known`);
   }
-  for (const name of leaving.length ? leaving : image.references) removeReference(name);
+  for (const name of leaving.length ? leaving : image.references) {
+    removeReference(name);
+    recordImageEvent("untag", image.id, familiarName(parseReference(name)));
+  }
 }
 
 /** What a new image is to be called: a name, perhaps with a tag. UsageError in Docker's words. */

@@ -2,6 +2,7 @@ import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
 import { packContainer } from "../storage/container-files.ts";
 import { findContainer } from "../storage/containers.ts";
+import { recordContainerEvent } from "../storage/events.ts";
 import { writeOutput } from "./output-file.ts";
 
 const args = {
@@ -18,5 +19,6 @@ export default defineCommand({
     await writeOutput("export", options.output, (write) => {
       for (const chunk of packContainer(record)) write(chunk);
     });
+    recordContainerEvent("export", record);
   },
 });

@@ -6,8 +6,18 @@ import { imageTree } from "../format/image-tree.ts";
 import { imageListStyle, imageRows } from "../format/images.ts";
 import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
+import type { ImageConfig } from "../spec.ts";
+import { readJsonBlob } from "../storage/blobs.ts";
 import { listContainers } from "../storage/containers.ts";
-import { createdMs, findImage, type Image, isDangling, listImages } from "../storage/images.ts";
+import {
+  createdMs,
+  findImage,
+  type Image,
+  type ImageSummary,
+  isDangling,
+  listImages,
+  listSummaries,
+} from "../storage/images.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const args = {
@@ -34,27 +44,43 @@ export default defineCommand({
   run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
     const wanted = operands.map((pattern): [string, string] => ["reference", pattern]);
-    const images = applyFilters(listImages(), [...options.filter, ...wanted], tests);
+    const filters = [...options.filter, ...wanted];
     if (options.tree) {
       checkTree(options);
-      for (const line of imageTree(images, usedIds())) output.line(line);
+      for (const line of imageTree(applyFilters(listImages(), filters, tests), usedIds())) output.line(line);
       return;
     }
-    const patterns = [...options.filter, ...wanted].flatMap(([name, value]) => (name === "reference" ? [value] : []));
+    const images = applyFilters(listSummaries(), filters, tests);
+    const patterns = filters.flatMap(([name, value]) => (name === "reference" ? [value] : []));
     const rows = images.flatMap((image) => imageRows(onlyNamed(image, patterns), { full: options.noTrunc }));
     const quiet = options.quiet && !options.format;
-    if (quiet) for (const id of new Set(rows.map((row) => row.ID))) output.line(id);
+    if (quiet) output.write("stdout", [...new Set(rows.map((row) => row.ID))].map((id) => `${id}\n`).join(""));
     else output.list(rows, imageListStyle(options.digests), options.format);
   },
 });
 
-const tests: FilterTests<Image> = {
-  before: (image, value) => createdMs(image) < createdMs(named(value)),
-  dangling: (image, value) => parseFlagFilter("dangling", value) === isDangling(image),
-  label: (image, value) => hasLabel(image.config.config?.Labels, value),
-  reference: (image, value) => image.references.some((reference) => fitsReference(reference, value)),
-  since: (image, value) => createdMs(image) > createdMs(named(value)),
-  until: (image, value) => BigInt(createdMs(image)) * 1_000_000n < parseTime(value),
+const tests: FilterTests<ImageSummary> = {
+  before: (value) => {
+    const time = createdMs(named(value));
+    return (image) => createdMs(image) < time;
+  },
+  dangling: (value) => {
+    const wanted = parseFlagFilter("dangling", value);
+    return (image) => isDangling(image) === wanted;
+  },
+  label:
+    (value) =>
+    ({ id }) =>
+      hasLabel(readJsonBlob<ImageConfig>(id).config?.Labels, value),
+  reference: (value) => (image) => image.references.some((reference) => fitsReference(reference, value)),
+  since: (value) => {
+    const time = createdMs(named(value));
+    return (image) => createdMs(image) > time;
+  },
+  until: (value) => {
+    const time = parseTime(value);
+    return (image) => BigInt(createdMs(image)) * 1_000_000n < time;
+  },
 };
 
 /** docker/cli, image/list.go. */
@@ -73,7 +99,7 @@ function usedIds(): Set<string> {
 }
 
 /** Of an image with several names those that were asked for. */
-function onlyNamed(image: Image, patterns: string[]): Image {
+function onlyNamed(image: ImageSummary, patterns: string[]): ImageSummary {
   if (!patterns.length) return image;
   const fits = (reference: string) => patterns.some((pattern) => fitsReference(reference, pattern));
   return { ...image, references: image.references.filter(fits) };

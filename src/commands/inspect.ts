@@ -1,5 +1,6 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, type Options, parseOptions } from "../args.ts";
+import { sizesOf } from "../container-sizes.ts";
 import { NotFoundError, UsageError } from "../errors.ts";
 import { inspectImage } from "../format/images.ts";
 import { inspectContainer } from "../format/inspect-container.ts";
@@ -12,8 +13,12 @@ type Kind = "container" | "image";
 const format = {
   format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
 } satisfies OptionDefs;
+const size = {
+  size: { type: "boolean", alias: "s", description: "Display total file sizes if the type is container" },
+} satisfies OptionDefs;
 const args = {
   ...format,
+  ...size,
   type: { type: "string", description: "Only inspect objects of the given type: container or image" },
   name: { type: "positional", multiple: true, valueHint: "NAME|ID" },
 } satisfies OptionDefs;
@@ -33,7 +38,7 @@ export default defineCommand({
   },
 });
 
-const containerArgs = { ...format, container: { type: "positional", multiple: true } } satisfies OptionDefs;
+const containerArgs = { ...format, ...size, container: { type: "positional", multiple: true } } satisfies OptionDefs;
 export const containerInspect = defineCommand({
   meta: { name: "inspect", description: "Display detailed information on one or more containers" },
   args: containerArgs,
@@ -54,28 +59,37 @@ export const imageInspect = defineCommand({
 });
 
 /** Prints what is found; what is not is told in Docker's words, after it. */
-function inspect(names: string[], kinds: Kind[], options: Options<typeof format>): number {
-  const found = names.map((name) => find(name, kinds));
-  const objects = found.filter((object) => object !== undefined);
-  if (options.format === undefined) output.line(JSON.stringify(objects, null, 4));
-  else for (const object of objects) output.line(output.formatObject(object, options.format, "object"));
+function inspect(names: string[], kinds: Kind[], options: Options<typeof format> & { size?: boolean }): number {
+  const found = names.map((name) => find(name, kinds, options.size ?? false));
+  print(
+    found.filter((object) => object !== undefined),
+    options.format,
+  );
   const kind = kinds.length === 1 ? kinds[0] : "object";
   const missing = names.filter((_, index) => !found[index]);
   for (const name of missing) output.write("stderr", `error: no such ${kind}: ${name}\n`);
   return missing.length ? 1 : 0;
 }
 
-function find(name: string, kinds: Kind[]): object | undefined {
+/** With `json` one array on one line; a template that printed nothing leaves an empty line. */
+function print(objects: object[], format: string | undefined): void {
+  if (format === undefined) output.line(JSON.stringify(objects, null, 4));
+  else if (format === "json") output.line(JSON.stringify(objects));
+  else output.line(objects.map((object) => output.formatObject(object, format, "object")).join("\n"));
+}
+
+function find(name: string, kinds: Kind[], withSizes: boolean): object | undefined {
   for (const kind of kinds) {
-    const object = kind === "container" ? inspectedContainer(name) : inspectedImage(name);
+    const object = kind === "container" ? inspectedContainer(name, withSizes) : inspectedImage(name);
     if (object) return object;
   }
   return undefined;
 }
 
-function inspectedContainer(name: string): object | undefined {
+function inspectedContainer(name: string, withSizes: boolean): object | undefined {
   try {
-    return inspectContainer(findContainer(name));
+    const container = findContainer(name);
+    return inspectContainer(container, withSizes ? sizesOf([container]).get(container.record.id) : undefined);
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
     throw error;

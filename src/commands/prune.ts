@@ -88,19 +88,21 @@ function isMeant(force: boolean, warning: string): boolean {
 
 /** Before anything is asked or removed, and also where there is nothing that a filter would be tried on. */
 function checkFilters(filters: Filter[]): void {
-  applyFilters([], filters, containerTests); // the names
+  applyFilters([], filters, containerTests);
   const times = filters.filter(([name]) => name === "until");
   if (times.length > 1) throw new UsageError("more than one until filter specified");
-  for (const [, time] of times) parseTime(time);
 }
 
 type Labels = Record<string, string> | null | undefined;
 
 function testsOf<T>(created: (item: T) => string | undefined, labels: (item: T) => Labels): FilterTests<T> {
   return {
-    until: (item, value) => BigInt(Date.parse(created(item) ?? "") || 0) * 1_000_000n < parseTime(value),
-    label: (item, value) => hasLabel(labels(item), value),
-    "label!": (item, value) => !hasLabel(labels(item), value),
+    until: (value) => {
+      const time = parseTime(value);
+      return (item) => BigInt(Date.parse(created(item) ?? "") || 0) * 1_000_000n < time;
+    },
+    label: (value) => (item) => hasLabel(labels(item), value),
+    "label!": (value) => (item) => !hasLabel(labels(item), value),
   };
 }
 const containerTests = testsOf<Container>(

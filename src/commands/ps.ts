@@ -1,11 +1,11 @@
 import { defineCommand } from "citty";
-import { type OptionDefs, parseOptions } from "../args.ts";
-import { UsageError } from "../errors.ts";
-import { containerListStyle, containerRow } from "../format/containers.ts";
-import { applyFilters, type FilterTests, hasLabel, matchesPattern } from "../format/filters.ts";
+import { type OptionDefs, type Options, parseOptions } from "../args.ts";
+import { sizesOf } from "../container-sizes.ts";
+import { containerTests } from "../format/container-filters.ts";
+import { containerListStyle, containerRow, withSize } from "../format/containers.ts";
+import { applyFilters } from "../format/filters.ts";
 import * as output from "../output.ts";
-import { type Container, findContainer, listContainers } from "../storage/containers.ts";
-import { findImage } from "../storage/images.ts";
+import { type ContainerState, listContainers } from "../storage/containers.ts";
 import { parseFilter, parseInteger } from "../values.ts";
 
 const args = {
@@ -16,7 +16,7 @@ const args = {
     multiple: true,
     valueHint: "filter",
     parse: parseFilter,
-    description: "Filter output by ancestor, before, exited, id, label, name, network, since, status or volume",
+    description: `Filter output: ${Object.keys(containerTests).join(", ")}`,
   },
   format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
   last: {
@@ -29,39 +29,36 @@ const args = {
   latest: { type: "boolean", alias: "l", description: "Show the latest created container (includes all states)" },
   "no-trunc": { type: "boolean", description: "Don't truncate output" },
   quiet: { type: "boolean", alias: "q", description: "Only display container IDs" },
+  size: { type: "boolean", alias: "s", description: "Display total file sizes" },
+  watch: { type: "boolean", alias: "w", description: "Show the list anew every second, until interrupted" },
 } satisfies OptionDefs;
 
 export default defineCommand({
   meta: { name: "ps", description: "List containers" },
   args,
-  run({ rawArgs }) {
+  async run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
-    const asked = options.last ?? -1;
-    const last = options.latest ? 1 : asked > 0 ? asked : Infinity;
-    const showsAll = options.all || last < Infinity || options.filter.some(([name]) => name === "status");
-    const containers = applyFilters(listContainers(), options.filter, tests)
-      .filter(({ state }) => showsAll || state.status === "running")
-      .slice(0, last);
-    const rows = containers.map((container) => containerRow(container, { full: options.noTrunc }));
-    if (options.quiet && !options.format) for (const row of rows) output.line(row.ID);
-    else output.list(rows, containerListStyle, options.format);
+    if (!options.watch) return output.write("stdout", listed(options));
+    for (;;) {
+      output.redraw(listed(options));
+      await Bun.sleep(1000);
+    }
   },
 });
 
-const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
-
-const tests: FilterTests<Container> = {
-  ancestor: ({ record }, value) => record.image.reference === value || record.image.id === findImage(value)?.id,
-  before: ({ record }, value) => record.created < findContainer(value).record.created,
-  exited: ({ state }, value) => state.status === "exited" && state.exitCode === parseInteger(value),
-  id: ({ record }, value) => matchesPattern(record.id, value),
-  label: ({ record }, value) => hasLabel(record.labels, value),
-  name: ({ record }, value) => matchesPattern(record.name, value.replace(/^(\^?)\//, "$1")),
-  network: ({ record }, value) => record.network.mode === value,
-  since: ({ record }, value) => record.created > findContainer(value).record.created,
-  status: ({ state }, value) => {
-    if (!statuses.includes(value)) throw new UsageError(`invalid filter 'status=${value}'`);
-    return state.status === value;
-  },
-  volume: ({ record }, value) => record.binds.some(({ source, destination }) => [source, destination].includes(value)),
-};
+function listed(options: Options<typeof args>): string {
+  const asked = options.last ?? -1;
+  const last = options.latest ? 1 : asked > 0 ? asked : Infinity;
+  const showsAll = options.all || last < Infinity || options.filter.some(([name]) => name === "status");
+  const isShown = showsAll
+    ? undefined
+    : ({ status, restarting }: ContainerState) => status === "running" || restarting === true;
+  const containers = applyFilters(listContainers(isShown), options.filter, containerTests).slice(0, last);
+  const rows = containers.map((container) => containerRow(container, { full: options.noTrunc }));
+  if (options.quiet && !options.format) return rows.map(({ ID }) => `${ID}\n`).join("");
+  const needsSizes = options.size || /\.Size\b/.test(options.format ?? "");
+  if (!needsSizes) return output.formatList(rows, containerListStyle(false), options.format);
+  const sizes = sizesOf(containers);
+  const sized = rows.map((row, index) => withSize(row, sizes.get(containers[index]!.record.id)!));
+  return output.formatList(sized, containerListStyle(true), options.format);
+}

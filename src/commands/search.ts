@@ -48,9 +48,18 @@ export default defineCommand({
 });
 
 const tests: FilterTests<SearchResult> = {
-  "is-automated": ({ isAutomated }, value) => isAutomated === parseFlagFilter("is-automated", value),
-  "is-official": ({ isOfficial }, value) => isOfficial === parseFlagFilter("is-official", value),
-  stars: ({ stars }, value) => stars >= parseInteger(value),
+  "is-automated": (value) => {
+    const wanted = parseFlagFilter("is-automated", value);
+    return ({ isAutomated }) => isAutomated === wanted;
+  },
+  "is-official": (value) => {
+    const wanted = parseFlagFilter("is-official", value);
+    return ({ isOfficial }) => isOfficial === wanted;
+  },
+  stars: (value) => {
+    const least = parseInteger(value);
+    return ({ stars }) => stars >= least;
+  },
 };
 
 const descriptionLength = 45; // as docker search cuts it

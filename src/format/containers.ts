@@ -1,28 +1,34 @@
 /** Containers as `ps` lists them. */
 
+import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import type { Container } from "../storage/containers.ts";
-import { formatAge, formatDuration, formatTime, shortId } from "./units.ts";
+import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
-export const containerListStyle: ListStyle = {
-  typeName: "container",
-  headings: {
-    ID: "CONTAINER ID",
-    Image: "IMAGE",
-    Command: "COMMAND",
-    CreatedAt: "CREATED AT",
-    RunningFor: "CREATED",
-    State: "STATE",
-    Status: "STATUS",
-    Ports: "PORTS",
-    Names: "NAMES",
-    Labels: "LABELS",
-    Mounts: "MOUNTS",
-    Networks: "NETWORKS",
-    Platform: "PLATFORM",
-  },
-  standard: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+const headings = {
+  ID: "CONTAINER ID",
+  Image: "IMAGE",
+  Command: "COMMAND",
+  CreatedAt: "CREATED AT",
+  RunningFor: "CREATED",
+  State: "STATE",
+  Status: "STATUS",
+  Ports: "PORTS",
+  Names: "NAMES",
+  Labels: "LABELS",
+  LocalVolumes: "LOCAL VOLUMES",
+  Mounts: "MOUNTS",
+  Networks: "NETWORKS",
+  Platform: "PLATFORM",
+  Label: (key: string) => key,
 };
+const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+/** With `sizes` one column more, of rows that have one. */
+export function containerListStyle(sizes: boolean): ListStyle {
+  if (!sizes) return { typeName: "container", headings, standard };
+  return { typeName: "container", headings: { ...headings, Size: "SIZE" }, standard: `${standard}\t{{.Size}}` };
+}
 
 /** One row; `{{.Label "key"}}` asks for a label. */
 export function containerRow({ record, state }: Container, { full = false, nowMs = Date.now() } = {}) {
@@ -35,18 +41,29 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
     Command: JSON.stringify(full ? command : shorten(command, 20)),
     CreatedAt: formatTime(record.created),
     RunningFor: formatAge(record.created, nowMs),
-    State: state.paused ? "paused" : state.restarting ? "restarting" : state.status,
+    State: shownStatus(state),
     Status: formatStatus(state, nowMs),
     Ports: record.exposedPorts.join(", "),
     Names: record.name,
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
+    LocalVolumes: "0",
     Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
     Networks: record.network.mode,
     Platform: record.image.platform,
     Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
   };
+}
+
+/** Docker has more words than there are states: a container that is paused or about to be restarted still runs to it. */
+export function shownStatus(state: Container["state"]): string {
+  return state.paused ? "paused" : state.restarting ? "restarting" : state.status;
+}
+
+/** The row with Docker's `4.1kB (virtual 8.1MB)`. */
+export function withSize<T extends object>(row: T, { writableBytes, totalBytes }: ContainerSizes) {
+  return { ...row, Size: `${formatSize(writableBytes)} (virtual ${formatSize(totalBytes)})` };
 }
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */

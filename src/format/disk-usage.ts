@@ -25,7 +25,7 @@ export const imageUsageListStyle: ListStyle = {
 
 export const containerUsageListStyle: ListStyle = {
   typeName: "container",
-  headings: { ...containerListStyle.headings, Size: "SIZE" },
+  headings: containerListStyle(true).headings,
   standard: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
 };
 

@@ -4,22 +4,26 @@ import { UsageError } from "../errors.ts";
 import { parseKeyValue } from "../values.ts";
 
 export type Filter = [name: string, value: string];
-/** Whether an item fits one value. */
-export type FilterTests<T> = Record<string, (item: T, value: string) => boolean>;
+/** For a value, whether an item fits it. What is wrong with a value is thrown at once: also where there are no items. */
+export type FilterTests<T> = Record<string, (value: string) => (item: T) => boolean>;
 
 /** The items that fit. Throws UsageError for a name that has no test. */
 export function applyFilters<T>(items: T[], filters: Filter[], tests: FilterTests<T>): T[] {
+  return items.filter(toTest(filters, tests));
+}
+
+/** Whether one item fits. Throws as applyFilters does. */
+export function toTest<T>(filters: Filter[], tests: FilterTests<T>): (item: T) => boolean {
   const byName = Map.groupBy(filters, ([name]) => name);
   const checks = [...byName].map(([name, entries]) => {
-    const fits = Object.hasOwn(tests, name) ? tests[name]! : undefined;
-    if (!fits) {
+    if (!Object.hasOwn(tests, name)) {
       throw new UsageError(`invalid filter '${name}'`, { hint: `the filters are ${Object.keys(tests).join(", ")}` });
     }
-    const values = entries.map(([, value]) => value);
-    if (/^label!?$/.test(name)) return (item: T) => values.every((value) => fits(item, value));
-    return (item: T) => values.some((value) => fits(item, value));
+    const fits = entries.map(([, value]) => tests[name]!(value));
+    if (/^label!?$/.test(name)) return (item: T) => fits.every((each) => each(item));
+    return (item: T) => fits.some((each) => each(item));
   });
-  return items.filter((item) => checks.every((check) => check(item)));
+  return (item) => checks.every((check) => check(item));
 }
 
 /** `key` or `key=value`. */

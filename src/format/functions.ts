@@ -1,110 +1,133 @@
 /** What templates can call: Go's predefined functions and Docker's (docker/cli, templates/templates.go). */
 
 import { UsageError } from "../errors.ts";
+import { formatValue, goType, isGoMap, isTrue } from "./go-values.ts";
+import { printf } from "./printf.ts";
 
 type List = readonly unknown[];
 
-export const functions: Record<string, (...args: never[]) => unknown> = {
-  json: (value: unknown) => JSON.stringify(value ?? null),
-  join: (list: List | null, separator: string) => (list ?? []).join(separator),
-  split: (text: string, separator: string) => text.split(separator),
-  lower: (text: string) => text.toLowerCase(),
-  upper: (text: string) => text.toUpperCase(),
-  title: (text: string) =>
-    text.replace(/(^|\s)(\S)/g, (_, space: string, letter: string) => space + letter.toUpperCase()),
-  pad: (text: string, before: number, after: number) => text && " ".repeat(before) + text + " ".repeat(after),
-  truncate: (text: string, length: number) => text.slice(0, length),
-  print: (...values: unknown[]) => values.map(formatValue).join(" "),
-  println: (...values: unknown[]) => `${values.map(formatValue).join(" ")}\n`,
-  printf: (format: string, ...values: unknown[]) => printf(format, values),
-  len: (value: string | List | object) => lengthOf(value),
-  index: (value: unknown, ...keys: unknown[]) => keys.reduce(element, value),
-  slice: (value: string | List, start = 0, end = value.length) => value.slice(start, end),
-  not: (value: unknown) => !isTrue(value),
-  and: (...values: unknown[]) => values.find((value) => !isTrue(value)) ?? values.at(-1),
-  or: (...values: unknown[]) => values.find(isTrue) ?? values.at(-1),
-  eq: (first: unknown, ...others: unknown[]) => others.some((other) => other === first),
-  ne: (a: unknown, b: unknown) => a !== b,
-  lt: (a: number, b: number) => a < b,
-  le: (a: number, b: number) => a <= b,
-  gt: (a: number, b: number) => a > b,
-  ge: (a: number, b: number) => a >= b,
+/** `takes` are the types of its arguments; the last may stand for any number of them: `any...`. */
+export interface GoFunction {
+  takes: string[];
+  run: (...args: never[]) => unknown;
+}
+
+function fn(takes: string, run: GoFunction["run"]): GoFunction {
+  return { takes: takes.split(" "), run };
+}
+
+/** `and` and `or` are not here: they look at no more arguments than they need, which is up to evaluate.ts. */
+export const functions: Record<string, GoFunction> = {
+  json: fn("any", toJson),
+  join: fn("[]string string", (list: List, separator: string) => list.join(separator)),
+  split: fn("string string", (text: string, separator: string) => text.split(separator)),
+  lower: fn("string", (text: string) => text.toLowerCase()),
+  upper: fn("string", (text: string) => text.toUpperCase()),
+  title: fn("string", (text: string) => text.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase())),
+  pad: fn("string int int", pad),
+  truncate: fn("string int", (text: string, length: number) => text.slice(0, length)),
+  print: fn("any...", print),
+  println: fn("any...", (...values: unknown[]) => `${values.map(formatValue).join(" ")}\n`),
+  printf: fn("string any...", (format: string, ...values: unknown[]) => printf(format, values)),
+  len: fn("any", lengthOf),
+  index: fn("any any...", (value: unknown, ...keys: unknown[]) => keys.reduce(element, value)),
+  slice: fn("any int...", slice),
+  not: fn("any", (value: unknown) => !isTrue(value)),
+  eq: fn("any any...", equal),
+  ne: fn("any any", (a: unknown, b: unknown) => !equal(a, b)),
+  lt: fn("any any", (a: unknown, b: unknown) => compare(a, b) < 0),
+  le: fn("any any", (a: unknown, b: unknown) => compare(a, b) <= 0),
+  gt: fn("any any", (a: unknown, b: unknown) => compare(a, b) > 0),
+  ge: fn("any any", (a: unknown, b: unknown) => compare(a, b) >= 0),
 };
+
+/** Calls it. Throws UsageError with Go's words where number or type of the arguments is wrong. */
+export function callFunction(name: string, { takes, run }: GoFunction, args: unknown[]): unknown {
+  const more = takes.at(-1)!.endsWith("...") ? takes.at(-1)!.slice(0, -3) : undefined;
+  const fixed = more === undefined ? takes : takes.slice(0, -1);
+  if (args.length < fixed.length || (more === undefined && args.length > fixed.length)) {
+    const want = more === undefined ? fixed.length : `at least ${fixed.length}`;
+    throw new UsageError(`wrong number of args for ${name}: want ${want} got ${args.length}`);
+  }
+  args.forEach((value, index) => {
+    const type = fixed[index] ?? more!;
+    if (type !== "any" && type !== goType(value)) {
+      throw new UsageError(`wrong type for value; expected ${type}; got ${goType(value)}`);
+    }
+  });
+  try {
+    return run(...(args as never[]));
+  } catch (cause) {
+    throw new UsageError(`error calling ${name}`, { cause });
+  }
+}
 
 /** For the line of headings in `table` formats: what changes a value leaves a heading alone. */
 export const headingFunctions: typeof functions = Object.fromEntries(
-  ["json", "join", "lower", "upper", "title", "truncate"].map((name) => [name, (value: unknown) => value]),
+  ["json", "join", "lower", "upper", "title", "truncate"].map((name) => [name, fn("any any...", (value) => value)]),
 );
 
-/** A Go map: what templates range over and index, where a missing key is no error. */
-export function goMap<T>(
-  entries: Iterable<readonly [string, T]> | Record<string, T> | null | undefined,
-): Record<string, T> {
-  const pairs =
-    entries && Symbol.iterator in entries ? [...(entries as Iterable<[string, T]>)] : Object.entries(entries ?? {});
-  return Object.assign(Object.create(null), Object.fromEntries(pairs));
+function toJson(value: unknown): string {
+  return JSON.stringify(value ?? null);
 }
 
-export function isGoMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === null;
+function pad(text: string, before: number, after: number): string {
+  return text && " ".repeat(before) + text + " ".repeat(after);
 }
 
-/** Go: false, 0, nil and whatever is empty are false; a struct is always true. */
-export function isTrue(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  if (isGoMap(value)) return Object.keys(value).length > 0;
-  return Boolean(value);
+/** Go's Sprint: a blank between two values of which neither is a string. */
+function print(...values: unknown[]): string {
+  const isText = (index: number) => typeof values[index] === "string";
+  return values.map((each, i) => (i && !isText(i) && !isText(i - 1) ? " " : "") + formatValue(each)).join("");
 }
 
-/** Go's %v. */
-export function formatValue(value: unknown): string {
-  if (value === null || value === undefined) return "<no value>";
-  const inner = (each: unknown) => (each === null || each === undefined ? "<nil>" : formatValue(each));
-  if (Array.isArray(value)) return `[${value.map(inner).join(" ")}]`;
-  if (typeof value !== "object") return String(value);
-  const entries = Object.entries(value);
-  if (!isGoMap(value)) return `{${entries.map(([, each]) => inner(each)).join(" ")}}`;
-  return `map[${entries
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, each]) => `${key}:${inner(each)}`)
-    .join(" ")}]`;
-}
-
-function lengthOf(value: string | List | object): number {
+function lengthOf(value: unknown): number {
   if (typeof value === "string") return Buffer.byteLength(value);
   if (Array.isArray(value)) return value.length;
   if (isGoMap(value)) return Object.keys(value).length;
-  throw new UsageError(`len of ${formatValue(value)}`);
+  throw new UsageError(value === null ? "len of nil pointer" : `len of type ${goType(value)}`);
 }
 
+/** Strings consist of bytes. A map of strings has an empty one for each key that it lacks. */
 function element(value: unknown, key: unknown): unknown {
   if (isGoMap(value)) return value[String(key)] ?? "";
-  if (!Array.isArray(value) && typeof value !== "string") throw new UsageError(`can't index ${formatValue(value)}`);
-  if (typeof key !== "number") throw new UsageError(`cannot index with ${formatValue(key)}`);
-  if (key < 0 || key >= value.length) throw new UsageError(`index out of range: ${key}`);
-  return typeof value === "string" ? value.charCodeAt(key) : value[key];
+  if (value === null || value === undefined) throw new UsageError("index of untyped nil");
+  if (!Array.isArray(value) && typeof value !== "string")
+    throw new UsageError(`can't index item of type ${goType(value)}`);
+  if (typeof key !== "number") throw new UsageError(`cannot index slice/array with type ${goType(key)}`);
+  const items: ArrayLike<unknown> = typeof value === "string" ? Buffer.from(value) : value;
+  if (key < 0 || key >= items.length) throw new UsageError(`index out of range: ${key}`);
+  return items[key];
 }
 
-/** The verbs of Go's fmt that fit the values here: %s %v %d %q %x %t %f with flags and width. */
-function printf(format: string, values: unknown[]): string {
-  const rest = [...values];
-  return format.replace(
-    /%([-0+]*)(\d*)(?:\.(\d+))?([a-zA-Z%])/g,
-    (_, flags: string, width: string, precision, verb: string) => {
-      if (verb === "%") return "%";
-      if (!rest.length) return `%!${verb}(MISSING)`;
-      const text = formatVerb(verb, rest.shift(), precision === undefined ? undefined : Number(precision));
-      if (flags.includes("-")) return text.padEnd(Number(width));
-      return text.padStart(Number(width), flags.includes("0") ? "0" : " ");
-    },
-  );
+function slice(value: unknown, start = 0, end?: number): unknown {
+  const items = typeof value === "string" ? Buffer.from(value) : value;
+  if (!Buffer.isBuffer(items) && !Array.isArray(items)) {
+    throw new UsageError(`can't slice item of type ${goType(value)}`);
+  }
+  const last = end ?? items.length;
+  for (const at of [start, last]) if (at < 0 || at > items.length) throw new UsageError(`index out of range: ${at}`);
+  if (start > last) throw new UsageError(`invalid slice index: ${start} > ${last}`);
+  return Buffer.isBuffer(items) ? items.subarray(start, last).toString() : items.slice(start, last);
 }
 
-function formatVerb(verb: string, value: unknown, precision: number | undefined): string {
-  if (verb === "q") return JSON.stringify(formatValue(value));
-  if (verb === "f") return Number(value).toFixed(precision ?? 6);
-  if (verb === "x" && typeof value === "number") return value.toString(16);
-  if (verb === "x") return Buffer.from(formatValue(value)).toString("hex");
-  if ("svdt".includes(verb)) return formatValue(value).slice(0, precision);
-  return `%!${verb}(${formatValue(value)})`;
+/** Whether the first equals one of the others. */
+function equal(first: unknown, ...others: unknown[]): boolean {
+  if (!others.length) throw new UsageError("missing argument for comparison");
+  return others.some((other) => {
+    if (first === null || other === null) return first === other;
+    checkKinds(first, other);
+    return first === other;
+  });
+}
+
+function compare(a: unknown, b: unknown): number {
+  checkKinds(a, b);
+  if (typeof a !== "string" && typeof a !== "number") throw new UsageError("invalid type for comparison");
+  return a === b ? 0 : a < (b as typeof a) ? -1 : 1;
+}
+
+function checkKinds(a: unknown, b: unknown): void {
+  if (typeof a === "object") throw new UsageError(`non-comparable type ${goType(a)}`);
+  if (typeof a !== typeof b) throw new UsageError("incompatible types for comparison");
 }

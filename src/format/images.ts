@@ -2,8 +2,8 @@
 
 import type { ListStyle } from "../output.ts";
 import { familiarName, familiarRepository, parseReference, type Reference } from "../reference.ts";
-import type { Image } from "../storage/images.ts";
-import { goMap } from "./functions.ts";
+import type { Image, ImageSummary } from "../storage/images.ts";
+import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 import { formatAge, formatSize, formatTime, shortId } from "./units.ts";
 
 const columns = {
@@ -23,7 +23,7 @@ export function imageListStyle(digests: boolean): ListStyle {
 }
 
 /** A row for each name of the image; one with `<none>` where it has none. A digest's name stands only where its repository has no tag. */
-export function imageRows(image: Image, { full = false, nowMs = Date.now() } = {}) {
+export function imageRows(image: ImageSummary, { full = false, nowMs = Date.now() } = {}) {
   const names = image.references.map(parseReference);
   const tagged = new Set(names.filter(({ tag }) => tag).map(familiarRepository));
   const shown = names.filter((name) => name.tag || !tagged.has(familiarRepository(name)));
@@ -63,14 +63,14 @@ export function inspectImage(image: Image) {
       User: config.User ?? "",
       ExposedPorts: goMap(config.ExposedPorts),
       Env: config.Env ?? [],
-      Cmd: config.Cmd ?? null,
-      Volumes: config.Volumes ? goMap(config.Volumes) : null,
+      Cmd: listOrNil(config.Cmd),
+      Volumes: mapOrNil(config.Volumes),
       WorkingDir: config.WorkingDir ?? "",
-      Entrypoint: config.Entrypoint ?? null,
-      OnBuild: config.OnBuild ?? null,
+      Entrypoint: listOrNil(config.Entrypoint),
+      OnBuild: listOrNil(config.OnBuild),
       Labels: goMap(config.Labels),
       StopSignal: config.StopSignal ?? "",
-      Shell: config.Shell ?? null,
+      Shell: listOrNil(config.Shell),
       Healthcheck: config.Healthcheck ?? null,
     },
     Architecture: architecture,

@@ -1,12 +1,16 @@
 /** A container as `docker inspect` shows it: Docker's field names, as far as pod has what they tell. */
 
+import type { ContainerSizes } from "../container-sizes.ts";
+import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
-import { goMap } from "./functions.ts";
+import { layerDir } from "../storage/layers.ts";
+import { shownStatus } from "./containers.ts";
+import { goMap, listOrNil } from "./go-values.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
-export function inspectContainer({ record, state }: Container) {
+export function inspectContainer({ record, state }: Container, sizes?: ContainerSizes) {
   const dir = containerDir(record.id);
   const { process: program } = record;
   return {
@@ -14,32 +18,31 @@ export function inspectContainer({ record, state }: Container) {
     Created: record.created,
     Path: program.args[0] ?? "",
     Args: program.args.slice(1),
-    State: {
-      Status: state.status,
-      Running: state.status === "running",
-      Paused: false,
-      Restarting: false,
-      Dead: false,
-      Pid: state.status === "running" ? (state.init?.pid ?? 0) : 0,
-      ExitCode: state.exitCode ?? 0,
-      Error: state.error ?? "",
-      StartedAt: state.started ?? zeroTime,
-      FinishedAt: state.finished ?? zeroTime,
-    },
+    State: inspectState(state),
     Image: record.image.id,
     ResolvConfPath: `${dir}/resolv.conf`,
     HostnamePath: `${dir}/hostname`,
     HostsPath: `${dir}/hosts`,
     LogPath: `${dir}/container.log`,
     Name: `/${record.name}`,
-    RestartCount: 0,
+    RestartCount: state.restartCount ?? 0,
     Driver: record.driver,
     Platform: record.image.platform.split("/")[0],
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: listOrNil<string>(null),
     HostConfig: hostConfig(record),
     GraphDriver: {
       Name: record.driver,
-      Data: goMap({ MergedDir: `${dir}/rootfs`, UpperDir: `${dir}/upper`, WorkDir: `${dir}/work` }),
+      Data: goMap({
+        LowerDir: record.layers.toReversed().map(layerDir).join(":"),
+        MergedDir: `${dir}/rootfs`,
+        UpperDir: `${dir}/upper`,
+        WorkDir: `${dir}/work`,
+      }),
     },
+    ...(sizes && { SizeRw: sizes.writableBytes, SizeRootFs: sizes.totalBytes }),
     Mounts: record.binds.map(({ source, destination, readonly }) => ({
       Type: "bind",
       Source: source,
@@ -50,32 +53,81 @@ export function inspectContainer({ record, state }: Container) {
     })),
     Config: {
       Hostname: record.hostname,
+      Domainname: "",
       User: program.user,
+      ExposedPorts: goMap(record.exposedPorts.map((port) => [port, {}] as const)),
       Tty: program.tty,
       OpenStdin: program.openStdin,
+      StdinOnce: program.stdinOnce,
       Env: program.env,
-      Cmd: program.command.length ? program.command : null,
+      Cmd: listOrNil(program.command),
       Image: record.image.reference,
       WorkingDir: program.workingDir,
-      Entrypoint: program.entrypoint.length ? program.entrypoint : null,
-      ExposedPorts: goMap(record.exposedPorts.map((port) => [port, {}] as const)),
+      Entrypoint: listOrNil(program.entrypoint),
       Labels: goMap(record.labels),
       StopSignal: program.stopSignal,
+      StopTimeout: record.stopTimeoutSeconds,
     },
     NetworkSettings: { Ports: goMap({}), Networks: goMap({ [record.network.mode]: {} }) },
   };
 }
 
+function inspectState(state: Container["state"]) {
+  const isRunning = state.status === "running";
+  return {
+    Status: shownStatus(state),
+    Running: isRunning || state.restarting === true,
+    Paused: state.paused === true,
+    Restarting: state.restarting === true,
+    OOMKilled: false,
+    Dead: false,
+    Pid: isRunning ? (state.init?.pid ?? 0) : 0,
+    ExitCode: state.exitCode ?? 0,
+    Error: state.error ?? "",
+    StartedAt: state.started ?? zeroTime,
+    FinishedAt: state.finished ?? zeroTime,
+    Health: undefined, // in no JSON, and nil to a template, as with Docker where a container has no check
+  };
+}
+
+/** Limits that pod does not set are 0 or null, which is how Docker says so. */
 function hostConfig(record: Container["record"]) {
   return {
-    Binds: record.binds.map(({ source, destination, readonly }) => `${source}:${destination}${readonly ? ":ro" : ""}`),
+    Binds: listOrNil(
+      record.binds.map(({ source, destination, readonly }) => `${source}:${destination}${readonly ? ":ro" : ""}`),
+    ),
     NetworkMode: record.network.mode,
+    PortBindings: goMap({}),
+    RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },
     AutoRemove: record.autoRemove,
-    ExtraHosts: record.extraHosts,
+    CapAdd: listOrNil<string>(null),
+    CapDrop: listOrNil<string>(null),
+    CgroupnsMode: "private",
+    Dns: [],
+    DnsOptions: [],
+    DnsSearch: [],
+    ExtraHosts: listOrNil(record.extraHosts),
+    GroupAdd: listOrNil<string>(null),
+    IpcMode: "private",
+    PidMode: "",
     Privileged: false,
+    PublishAllPorts: false,
     ReadonlyRootfs: record.readonlyRootfs,
+    SecurityOpt: listOrNil<string>(null),
+    UTSMode: "",
+    UsernsMode: "",
     ShmSize: record.shmSizeBytes,
     Init: record.process.init,
     Tmpfs: goMap(record.tmpfs.map(({ destination, options }) => [destination, options.join(",")] as const)),
+    CpuShares: 0,
+    Memory: 0,
+    NanoCpus: 0,
+    CpusetCpus: "",
+    CpusetMems: "",
+    Devices: [],
+    PidsLimit: null,
+    Ulimits: [],
+    MaskedPaths: maskedPaths,
+    ReadonlyPaths: readonlyPaths,
   };
 }

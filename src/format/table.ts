@@ -1,16 +1,22 @@
-/** Columns as Go's text/tabwriter sets them for Docker: at least 10 wide, 3 spaces apart, nothing after the last cell. */
+/** Columns as Go's text/tabwriter sets them for Docker: at least 10 wide if nothing else is said, 3 spaces apart, nothing after the last cell. */
 
-const minWidth = 10;
 const padding = 3;
 
 /** Lines with tabs between cells become lines with spaces. A column is a run of lines that have a cell followed by a tab there. */
-export function alignTabs(text: string): string {
+export function alignTabs(text: string, minWidth = 10): string {
   const lines = text.split("\n").map((line) => line.split("\t"));
-  alignColumn(lines, 0, lines.length, 0);
+  alignColumn(lines, { from: 0, to: lines.length, column: 0, minWidth });
   return lines.map((cells) => cells.join("")).join("\n");
 }
 
-function alignColumn(lines: string[][], from: number, to: number, column: number): void {
+interface Block {
+  from: number;
+  to: number;
+  column: number;
+  minWidth: number;
+}
+
+function alignColumn(lines: string[][], { from, to, column, minWidth }: Block): void {
   for (let start = from; start < to; start++) {
     if (!hasColumn(lines[start]!, column)) continue;
     let end = start;
@@ -18,7 +24,7 @@ function alignColumn(lines: string[][], from: number, to: number, column: number
     const block = lines.slice(start, end);
     const width = Math.max(minWidth, ...block.map((cells) => characters(cells[column]!) + padding));
     for (const cells of block) cells[column] += " ".repeat(width - characters(cells[column]!));
-    alignColumn(lines, start, end, column + 1);
+    alignColumn(lines, { from: start, to: end, column: column + 1, minWidth });
     start = end - 1;
   }
 }
@@ -29,5 +35,5 @@ function hasColumn(cells: string[], column: number): boolean {
 
 /** tabwriter counts characters, not bytes. */
 function characters(text: string): number {
-  return [...text].length;
+  return Buffer.byteLength(text) === text.length ? text.length : [...text].length; // ASCII: no need to look at each
 }

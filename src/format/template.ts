@@ -5,6 +5,8 @@ import { UsageError } from "../errors.ts";
 export type Node =
   | { kind: "text"; text: string }
   | { kind: "print"; pipe: Pipe }
+  | { kind: "break" }
+  | { kind: "continue" }
   | { kind: "if" | "with" | "range"; pipe: Pipe; body: Node[]; otherwise: Node[] };
 /** `$a, $b := command | command`. */
 export interface Pipe {
@@ -12,23 +14,29 @@ export interface Pipe {
   declares: boolean;
   commands: Operand[][];
 }
-/** `names` are the fields taken from it: `$x.Name.First`. */
-export type Operand =
+/** `names` are the fields taken from it: `$x.Name.First`. `start` and `end` tell where it stands in the text. */
+export type Operand = { start: number; end: number } & (
   | { kind: "dot"; names: string[] }
   | { kind: "variable"; name: string; names: string[] }
   | { kind: "pipe"; pipe: Pipe; names: string[] }
   | { kind: "literal"; value: unknown }
-  | { kind: "function"; name: string };
+  | { kind: "function"; name: string }
+);
 
 /** Docker's own function names are added to Go's by `functions.ts`; the parser only has to know which exist. */
 export function parseTemplate(text: string, functionNames: Iterable<string>): Node[] {
   return new Parser(tokenize(text), new Set(functionNames)).document();
 }
 
-type Token = { kind: "text"; text: string } | { kind: "open" | "close" | "word"; text: string };
+interface Token {
+  kind: "text" | "open" | "close" | "word";
+  text: string;
+  /** Where it ends in the template. */
+  end: number;
+}
 
 const wordPattern =
-  /"(?:\\.|[^"\\\n])*"|`[^`]*`|'(?:\\.|[^'\\])'|-?\d+(?:\.\d+)?|:=|[=|(,]|\)(?:\.\w+)*|\$\w*(?:\.\w+)*|(?:\.[A-Za-z_]\w*)+|\.|[A-Za-z_]\w*/y;
+  /"(?:\\.|[^"\\\n])*"|`[^`]*`|'(?:\\.|[^'\\])'|[+-]?(?:0[xXoObB][\da-fA-F_]+|\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)|:=|[=|(,]|\)(?:\.\w+)*|\$\w*(?:\.\w+)*|(?:\.[A-Za-z_]\w*)+|\.|[A-Za-z_]\w*/y;
 
 function tokenize(text: string): Token[] {
   const tokens: Token[] = [];
@@ -38,7 +46,7 @@ function tokenize(text: string): Token[] {
     const trimsBefore = open !== -1 && /^-\s/.test(text.slice(open + 2, open + 4));
     pushText(tokens, trimsBefore ? plain.trimEnd() : plain);
     if (open === -1) break;
-    tokens.push({ kind: "open", text: "{{" });
+    tokens.push({ kind: "open", text: "{{", end: open + 2 });
     at = tokenizeAction(text, open + (trimsBefore ? 3 : 2), tokens);
   }
   return tokens;
@@ -50,7 +58,7 @@ function tokenizeAction(text: string, start: number, tokens: Token[]): number {
     const rest = text.slice(at);
     const close = rest.match(/^(?:\s+-}}\s*|\s*}})/);
     if (close) {
-      tokens.push({ kind: "close", text: "}}" });
+      tokens.push({ kind: "close", text: "}}", end: at });
       return at + close[0].length;
     }
     const skipped = rest.match(/^(?:\s+|\/\*[\s\S]*?\*\/)/);
@@ -61,17 +69,20 @@ function tokenizeAction(text: string, start: number, tokens: Token[]): number {
     wordPattern.lastIndex = at;
     const word = wordPattern.exec(text)?.[0];
     if (!word) throw syntax(rest ? `unexpected ${JSON.stringify(rest[0])} in command` : "unclosed action");
-    tokens.push({ kind: "word", text: word });
     at += word.length;
+    tokens.push({ kind: "word", text: word, end: at });
   }
 }
 
 function pushText(tokens: Token[], text: string): void {
-  if (text) tokens.push({ kind: "text", text });
+  if (text) tokens.push({ kind: "text", text, end: 0 });
 }
 
 class Parser {
   private at = 0;
+  /** How many `range` are open around this place. */
+  private ranges = 0;
+
   constructor(
     private readonly tokens: Token[],
     private readonly functionNames: Set<string>,
@@ -97,20 +108,31 @@ class Parser {
         return { nodes, ended: word };
       }
       if (word === "if" || word === "with" || word === "range") nodes.push(this.block(word));
+      else if (word === "break" || word === "continue") nodes.push(this.jump(word));
       else if (word !== undefined) nodes.push({ kind: "print", pipe: this.actionPipe() });
       else this.close(); // a comment
     }
     return { nodes };
   }
 
+  private jump(kind: "break" | "continue"): Node {
+    if (!this.ranges) throw syntax(`{{${kind}}} outside {{range}}`);
+    this.at++;
+    this.close();
+    return { kind };
+  }
+
   private block(kind: "if" | "with" | "range"): Node {
     this.at++;
     const pipe = this.actionPipe();
+    if (kind === "range") this.ranges++;
     const body = this.list();
+    if (kind === "range") this.ranges--;
     let otherwise: Node[] = [];
     if (body.ended === "else") {
       const next = this.peek();
-      if (next === "if" || next === "with") return { kind, pipe, body: body.nodes, otherwise: [this.block(next)] };
+      if (next !== undefined && next === kind && kind !== "range")
+        return { kind, pipe, body: body.nodes, otherwise: [this.block(next)] };
       this.close();
       const last = this.list();
       if (last.ended !== "end") throw syntax(last.ended ? `unexpected {{${last.ended}}}` : "unexpected EOF");
@@ -146,14 +168,16 @@ class Parser {
   private command(): Operand[] {
     const operands: Operand[] = [];
     for (let word = this.peek(); word !== undefined && word !== "|" && !word.startsWith(")"); word = this.peek()) {
+      const start = this.tokens[this.at]!.end - word.length;
       this.at++;
-      operands.push(this.operand(word));
+      const operand = this.operand(word);
+      operands.push({ ...operand, start, end: this.tokens[this.at - 1]!.end } as Operand);
     }
     if (!operands.length) throw syntax("missing value for command");
     return operands;
   }
 
-  private operand(word: string): Operand {
+  private operand(word: string): DistributiveOmit<Operand, "start" | "end"> {
     if (word === "(") {
       const pipe = this.pipe();
       const end = this.peek();
@@ -166,7 +190,7 @@ class Parser {
       const [name = "$", ...names] = word.split(".");
       return { kind: "variable", name, names };
     }
-    if (/^[-\d]/.test(word)) return { kind: "literal", value: Number(word) };
+    if (/^[-+\d]/.test(word)) return { kind: "literal", value: parseNumber(word) };
     if (word.startsWith('"')) return { kind: "literal", value: unquote(word) };
     if (word.startsWith("`")) return { kind: "literal", value: word.slice(1, -1) };
     if (word.startsWith("'")) return { kind: "literal", value: unquote(`"${word.slice(1, -1)}"`).codePointAt(0) };
@@ -186,6 +210,15 @@ class Parser {
     const token = this.tokens[this.at++];
     if (token?.kind !== "close") throw syntax(token ? `unexpected ${JSON.stringify(token.text)}` : "unclosed action");
   }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+function parseNumber(word: string): number {
+  const digits = word.replace(/^[+-]/, "").replaceAll("_", "");
+  const value = /^0\d/.test(digits) ? Number(`0o${digits}`) : Number(digits); // Go reads 010 as octal
+  if (Number.isNaN(value)) throw syntax(`bad number syntax: ${JSON.stringify(word)}`);
+  return word.startsWith("-") ? -value : value;
 }
 
 const escapes: Record<string, string> = { n: "\n", t: "\t", r: "\r", a: "\x07", b: "\b", f: "\f", v: "\v" };

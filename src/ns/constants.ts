@@ -58,6 +58,7 @@ export const O_PATH = 0x200000;
 // <linux/openat2.h>, openat2(2)
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
 // <sys/file.h>

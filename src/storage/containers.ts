@@ -14,7 +14,8 @@ import {
   writeFileSync,
 } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
+import { recordContainerEvent } from "./events.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** What the user asked for, complete: `container.json`. Written once, before anything runs. */
@@ -132,6 +133,7 @@ export function putContainer(
   try {
     fillContainer(temporary, record, files, folders, { status: "created", monitor });
     withLock("names", () => takeName(temporary, record));
+    recordContainerEvent("create", record);
   } catch (error) {
     removeTree(temporary);
     throw error;
@@ -157,10 +159,33 @@ function fillContainer(
 function takeName(temporary: string, record: ContainerRecord): void {
   const link = join(paths.names, record.name);
   const owner = readName(record.name);
-  if (owner !== undefined && existsSync(containerDir(owner))) throw nameConflict(record.name, owner);
+  if (owner !== undefined && hasName(owner, record.name)) throw nameConflict(record.name, owner);
   rmSync(link, { force: true }); // its container is gone: whoever took the name ended before recording it
   symlinkSync(record.id, link);
   renameSync(temporary, containerDir(record.id));
+}
+
+/** The record is the truth: a link that it does not know of was left by a rename that was killed. */
+function hasName(id: string, name: string): boolean {
+  return readRecord(id)?.name === name;
+}
+
+function readRecord(id: string): ContainerRecord | undefined {
+  return readJson<ContainerRecord>(join(containerDir(id), "container.json"));
+}
+
+/** Gives a container another name. Throws ConflictError with Docker's text where somebody has it. */
+export function changeName(id: string, name: string): void {
+  withLock("names", () => {
+    const record = readRecord(id);
+    if (!record) throw new NotFoundError(`No such container: ${id}`);
+    const owner = readName(name);
+    if (owner !== undefined && hasName(owner, name)) throw nameConflict(name, owner);
+    rmSync(join(paths.names, name), { force: true });
+    symlinkSync(id, join(paths.names, name));
+    writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, name }, null, 2));
+    rmSync(join(paths.names, record.name), { force: true });
+  });
 }
 
 function nameConflict(name: string, owner: string): ConflictError {
@@ -187,11 +212,11 @@ export function putState(id: string, state: ContainerState): void {
   renameSync(temporary, file);
 }
 
-/** All containers, newest first, with true states. */
-export function listContainers(): Container[] {
+/** All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read. */
+export function listContainers(wanted?: (state: ContainerState) => boolean): Container[] {
   if (!existsSync(paths.containers)) return [];
   return readdirSync(paths.containers)
-    .map((id) => readContainer(id))
+    .map((id) => readContainer(id, wanted))
     .filter((container) => container !== undefined)
     .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
 }
@@ -207,15 +232,17 @@ export function findContainer(text: string): Container {
       : [];
   if (ids.length > 1) throw new ConflictError(`Multiple IDs found with provided prefix: ${text}`);
   const container = ids[0] === undefined ? undefined : readContainer(ids[0]);
-  if (!container) throw new NotFoundError(`No such container: ${text}`);
+  if (!container || (named && container.record.name !== name)) throw new NotFoundError(`No such container: ${text}`);
   return container;
 }
 
-/** The record and its true state; undefined where it is gone. */
-export function readContainer(id: string): Container | undefined {
-  const record = readJson<ContainerRecord>(join(containerDir(id), "container.json"));
-  const state = readJson<ContainerState>(join(containerDir(id), "state.json"));
-  return record && state ? { record, state: trueState(state) } : undefined;
+/** The record and its true state; undefined where it is gone, or not `wanted`. */
+export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
+  const written = readJson<ContainerState>(join(containerDir(id), "state.json"));
+  const state = written && trueState(written);
+  if (!state || wanted?.(state) === false) return undefined;
+  const record = readRecord(id);
+  return record && { record, state };
 }
 
 /**
@@ -254,18 +281,24 @@ export function identify(pid: number): ProcessIdentity {
 export function deleteContainer(record: ContainerRecord): () => void {
   const trash = makeTemporaryDir();
   withLock("names", () => {
-    if (existsSync(containerDir(record.id))) renameSync(containerDir(record.id), join(trash, record.id));
-    if (readName(record.name) === record.id) rmSync(join(paths.names, record.name), { force: true });
+    const current = readRecord(record.id) ?? record; // it may have got another name
+    if (existsSync(containerDir(record.id))) {
+      renameSync(containerDir(record.id), join(trash, record.id));
+      recordContainerEvent("destroy", current);
+    }
+    for (const name of new Set([record.name, current.name])) {
+      if (readName(name) === record.id) rmSync(join(paths.names, name), { force: true });
+    }
   });
   return () => removeTree(trash);
 }
 
-/** Removes names whose container is not there: of processes that were killed between the two. */
+/** Removes names whose container is not there, or called otherwise: of processes that were killed between the two. */
 export function sweepNames(): void {
   if (readdirSync(paths.names).length <= readdirSync(paths.containers).length) return;
   withLock("names", () => {
     for (const name of readdirSync(paths.names)) {
-      if (!existsSync(containerDir(readName(name)!))) rmSync(join(paths.names, name), { force: true });
+      if (!hasName(readName(name)!, name)) rmSync(join(paths.names, name), { force: true });
     }
   });
 }

@@ -4,7 +4,7 @@ import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts"
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
-import { readJsonBlob } from "./blobs.ts";
+import { hasBlob, readJsonBlob } from "./blobs.ts";
 import { readJson, withLock, withReserve, writeJson } from "./files.ts";
 import { chainIds, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
@@ -12,30 +12,42 @@ import { paths } from "./store.ts";
 export { collectGarbage } from "./garbage.ts";
 export { holdLease } from "./leases.ts";
 
-export interface Image {
+/** What a list shows of an image. The index has all of it: nothing else is read. */
+export interface ImageSummary {
   /** Digest of the config. */
   id: string;
   /** Digest of the manifest. */
   digest: string;
   /** In full: `docker.io/library/alpine:latest`. None for an image that lost its name. */
   references: string[];
-  manifest: Manifest;
-  config: ImageConfig;
-  platform: Platform;
   /** Of all files in its layers; of its blobs where a layer was never extracted. */
   sizeBytes: number;
   /** RFC 3339. */
   created?: string;
 }
 
+export interface Image extends ImageSummary {
+  manifest: Manifest;
+  config: ImageConfig;
+  platform: Platform;
+}
+
 const nameAnnotation = "org.opencontainers.image.ref.name"; // image-spec annotations.md
-/** Bytes of all files: kept in the index, so that a list need not look at the layers. */
+const createdAnnotation = "org.opencontainers.image.created";
+const idAnnotation = "pod.image.id";
 const sizeAnnotation = "pod.image.size";
 
 /** All images, the newest first. One whose blobs are gone is none, and is left out. */
 export function listImages(): Image[] {
-  const images = entriesByImage()
+  return listSummaries()
     .map(toImage)
+    .filter((image) => image !== undefined);
+}
+
+/** The same without their manifests and configs. */
+export function listSummaries(): ImageSummary[] {
+  const images = entriesByImage()
+    .map(toSummary)
     .filter((image) => image !== undefined);
   const times = new Map(images.map((image) => [image, createdMs(image)]));
   // Within a millisecond the text tells more: builders write nanoseconds.
@@ -43,7 +55,7 @@ export function listImages(): Image[] {
 }
 
 /** Milliseconds since 1970; 0 where the image does not say, or no time. */
-export function createdMs({ created }: Image): number {
+export function createdMs({ created }: ImageSummary): number {
   return (created && Date.parse(created)) || 0;
 }
 
@@ -54,10 +66,13 @@ export function createdMs({ created }: Image): number {
 export function findImage(text: string): Image | undefined {
   const named = findByReference(text);
   if (named) return named;
-  const images = listImages();
+  const images = listSummaries();
   const id = /^sha256:([0-9a-f]{64})$/.test(text) ? text : undefined;
-  if (id) return images.find((image) => image.id === id) ?? images.find((image) => image.digest === id);
-  return findByPrefix(images, text) ?? findByMeaning(text);
+  const found = id
+    ? (images.find((image) => image.id === id) ?? images.find((image) => image.digest === id))
+    : findByPrefix(images, text);
+  if (found) return toImage(found);
+  return id ? undefined : findByMeaning(text);
 }
 
 /** The one of an image's references that `text` names; undefined where it means the image by its id or digest. */
@@ -71,9 +86,8 @@ export function nameMeant(references: string[], text: string): string | undefine
  */
 export function putImage(manifest: Descriptor, ...references: string[]): Image {
   const { digest } = manifest;
-  const size = String(sizeOf(readJsonBlob<Manifest>(digest)));
   const { [nameAnnotation]: _, ...others } = manifest.annotations ?? {};
-  const entry = { ...manifest, annotations: { ...others, [sizeAnnotation]: size } };
+  const entry = { ...manifest, annotations: { ...others, ...summarize(digest) } };
   changeIndex((before) => {
     const manifests = references.reduce(takeName, before);
     const isNamed = manifests.some((known) => known.digest === digest && nameOf(known));
@@ -85,7 +99,8 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
     }));
     return [...kept, ...(named.length ? named : [entry])];
   });
-  const image = listImages().find((candidate) => candidate.digest === digest);
+  const entries = readIndex().manifests.filter((known) => known.digest === digest);
+  const image = entries.length ? imageOf(entries) : undefined;
   if (!image) throw new NotFoundError(`image ${digest} is gone: another command removed it`);
   return image;
 }
@@ -117,7 +132,7 @@ export function deleteImage(...images: Image[]): void {
 }
 
 /** Without a tag: no name at all, or digests alone. */
-export function isDangling({ references }: Image): boolean {
+export function isDangling({ references }: ImageSummary): boolean {
   return references.every((reference) => reference.includes("@"));
 }
 
@@ -151,31 +166,52 @@ function entriesByImage(): Descriptor[][] {
   return [...Map.groupBy(readIndex().manifests, ({ digest }) => digest).values()];
 }
 
-function toImage(entries: Descriptor[]): Image | undefined {
-  const { digest } = entries[0]!;
-  try {
-    const manifest = readJsonBlob<Manifest>(digest);
-    const config = readJsonBlob<ImageConfig>(manifest.config.digest);
+function imageOf(entries: Descriptor[]): Image | undefined {
+  const summary = toSummary(entries);
+  return summary && toImage(summary);
+}
+
+function toSummary(entries: Descriptor[]): ImageSummary | undefined {
+  const { digest, annotations } = entries[0]!;
+  const known = annotations?.[idAnnotation] ? annotations : unlessGone(() => summarize(digest));
+  if (!known || !hasBlob(digest)) return undefined;
+  return {
+    id: known[idAnnotation]!,
+    digest,
+    references: entries.map(nameOf).filter((name) => name !== undefined),
+    sizeBytes: Number(known[sizeAnnotation]),
+    created: known[createdAnnotation],
+  };
+}
+
+/** What the index keeps of an image besides its names. */
+function summarize(digest: string): Record<string, string> {
+  const manifest = readJsonBlob<Manifest>(digest);
+  const config = readJsonBlob<ImageConfig>(manifest.config.digest);
+  const sizeBytes = layerSizes({ manifest, config }).reduce((sum, size) => sum + size, 0);
+  return {
+    [idAnnotation]: manifest.config.digest,
+    [sizeAnnotation]: String(sizeBytes),
+    ...(config.created && { [createdAnnotation]: config.created }),
+  };
+}
+
+function toImage(summary: ImageSummary): Image | undefined {
+  return unlessGone(() => {
+    const config = readJsonBlob<ImageConfig>(summary.id);
     const { os, architecture, variant } = config;
-    const size = entries[0]!.annotations?.[sizeAnnotation];
-    return {
-      id: manifest.config.digest,
-      digest,
-      references: entries.map(nameOf).filter((name) => name !== undefined),
-      manifest,
-      config,
-      platform: { os, architecture, ...(variant && { variant }) },
-      sizeBytes: size === undefined ? sizeOf(manifest, config) : Number(size),
-      created: config.created,
-    };
+    const platform = { os, architecture, ...(variant && { variant }) };
+    return { ...summary, manifest: readJsonBlob<Manifest>(summary.digest), config, platform };
+  });
+}
+
+function unlessGone<T>(read: () => T): T | undefined {
+  try {
+    return read();
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-function sizeOf(manifest: Manifest, config = readJsonBlob<ImageConfig>(manifest.config.digest)): number {
-  return layerSizes({ manifest, config }).reduce((sum, size) => sum + size, 0);
 }
 
 /** The name that an entry of the index gives its manifest. */
@@ -213,7 +249,7 @@ function findByReference(text: string): Image | undefined {
         first!.digest === wanted.digest &&
         [first!, ...others].some((entry) => isOfRepository.test(nameOf(entry) ?? "")),
     );
-  return found && toImage(found);
+  return found && imageOf(found);
 }
 
 function findByMeaning(text: string): Image | undefined {
@@ -232,7 +268,7 @@ function namesMeant(text: string): string[] {
   }
 }
 
-function findByPrefix(images: Image[], text: string): Image | undefined {
+function findByPrefix(images: ImageSummary[], text: string): ImageSummary | undefined {
   const digits = text.replace(/^sha256:/, "");
   if (!/^[0-9a-f]{1,64}$/.test(digits)) return undefined;
   const fitting = images.filter(({ id }) => id.startsWith(`sha256:${digits}`));

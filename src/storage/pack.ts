@@ -15,7 +15,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../ns/constants.ts";
-import { findAtBytes, readlinkAtBytes } from "../ns/sys/bytes.ts";
+import { findAtBytes, listDirectoryBytes, readlinkAtBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open } from "../ns/sys/file.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Change } from "./changes.ts";
@@ -32,6 +32,27 @@ export function packTree(dirs: string[]): Generator<Buffer> {
 /** The layer of these changes: deletions become whiteouts. */
 export function packLayer(changes: Iterable<Change>): Generator<Buffer> {
   return inChunks(packChanges(changes));
+}
+
+/** The archive of one file, or folder with all below it: what is called `name` in the folder behind `dirFd` is called `as` there. */
+export function packPath(dirFd: number, name: string, as: string): Generator<Buffer> {
+  return inChunks(packPlain(new Packer(), dirFd, name, as, tarEnd));
+}
+
+function* packPlain(packer: Packer, dirFd: number, name: string, as: string, end?: Buffer): Generator<Buffer> {
+  const status = statAtBytes(dirFd, name);
+  if (!status) return; // removed meanwhile
+  yield* packer.member(as, { dirFd, name, status });
+  const folder = isDirectory(status) ? findAtBytes(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) : undefined;
+  if (folder !== undefined) {
+    try {
+      const names = listDirectoryBytes(folder).map((entry) => entry.name);
+      for (const child of names.sort()) yield* packPlain(packer, folder, child, `${as}/${child}`);
+    } finally {
+      close(folder);
+    }
+  }
+  if (end) yield end;
 }
 
 function* packMerged(dirs: string[]): Generator<Buffer> {

@@ -33,6 +33,8 @@ export const paths = {
   /** `<sha256 of the name>.json`: manifest lists. */
   lists: join(root, "lists"),
   containers: join(root, "containers"),
+  /** One line for each event, and `events.old` beside it. */
+  events: join(root, "events"),
   /** `<container name>`: holds its id. */
   names: join(root, "names"),
   /** `<hex of an image's id>/`: where `image mount` mounts, in a mount namespace of the user's; seen from outside they are empty. */

@@ -10,6 +10,11 @@ export function allocatedBytes(path: string): number {
   return allocatedAt(AT_FDCWD, toByteString(path), new Set());
 }
 
+/** The same of what is in a folder, without the folder itself. */
+export function allocatedInside(path: string): number {
+  return allocatedBelow(AT_FDCWD, toByteString(path), new Set());
+}
+
 function allocatedAt(dirFd: number, name: string, linked: Set<bigint>): number {
   const status = statAtBytes(dirFd, name);
   if (!status) return 0; // removed meanwhile

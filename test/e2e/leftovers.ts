@@ -44,7 +44,7 @@ export function leftovers(base: string, before: Set<string>): string[] {
 function isNoFrame(file: string): boolean {
   const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
   if (holder) return existsSync(`/proc/${holder}`);
-  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|index\.json|driver\.json|single-id-noted|locks\/[^/]+)$/.test(
+  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|index\.json|driver\.json|single-id-noted|locks\/[^/]+)$/.test(
     file,
   );
 }

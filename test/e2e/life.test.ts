@@ -136,6 +136,22 @@ onBothDrivers("the life of a container", (host) => {
     await slow.exited;
   });
 
+  test("rm -f ends a container for good that would start again, at once, also while it waits for that", async () => {
+    const started = performance.now();
+    await runDetached("again", obedient, "--restart", "always");
+    await host.must("rm", "-f", "again");
+    await runDetached("waits", "exit 1", "--restart", "always");
+    const look = () => host.must("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", "waits");
+    while ((await look()) !== "restarting 4") await Bun.sleep(20); // 0.8 s
+    const { code, stderr } = await host.pod("rm", "waits");
+    expect(code).toBe(1);
+    expect(stderr).toContain("container is restarting: stop the container before removing or force remove");
+    await host.must("rm", "-f", "waits");
+    expect(performance.now() - started).toBeLessThan(5000);
+    await Bun.sleep(300);
+    expect(await host.must("ps", "-aq", "-f", "name=again", "-f", "name=waits")).toBe("");
+  });
+
   test("restart policies: on-failure counts, unless-stopped respects a stop, --rm excludes them", async () => {
     await runDetached("fails", "echo run; exit 5", "--restart", "on-failure:2");
     for (let i = 0; i < 100 && (await host.must("logs", "fails")).split("\n").length < 3; i++) await Bun.sleep(50);
@@ -177,7 +193,7 @@ onBothDrivers("the life of a container", (host) => {
     [["attach"], [1, "cannot attach to a stopped container"], [0], [1, "cannot attach to a paused"], [1, "stopped"]],
     [["exec"], [1, "is not running"], [0], [1, "is paused, unpause the container before exec"], [1, "is not running"]],
     [["logs"], [0], [0], [0], [0]],
-    [["rm"], [0], [1, "container is running"], [1, "container is running"], [0]],
+    [["rm"], [0], [1, "container is running"], [1, "container is paused and must be unpaused first"], [0]],
     [["rm", "-f"], [0], [0], [0], [0]],
   ];
   test.each(answers)(

@@ -65,10 +65,15 @@ describe("SIGKILL", () => {
   const host = new Host();
   const random = randomNumbers(seed);
   const rounds = 8;
+  const archive = () => join(host.work, "image.tar");
   beforeAll(async () => {
     host.open();
     await host.must(...quietRun, "starter", "true");
-    await host.must("run", "-d", "--name", "kept", "--network", "none", "starter", "sleep", "600"); // its image is in use
+    const script = "for i in $(seq 50); do head -c 9999 /dev/zero >/f$i; done; sleep 600";
+    await host.must("run", "-d", "--name", "kept", "--network", "none", "starter", "sh", "-c", script); // its image is in use
+    await host.must("pull", "-q", image);
+    await host.must("save", "-o", archive(), image);
+    await host.must("rmi", image);
   });
   afterAll(() => host.close(), 60_000);
   const keptRuns = async () => expect(await host.shOutput("echo runs")).toBe("runs");
@@ -90,6 +95,23 @@ describe("SIGKILL", () => {
       await killRounds(host, rounds, random, { command: [...command, ...operands], prepare });
     }, 120_000);
   }
+
+  const few = 4;
+  test(`${few} of load, commit and push at random moments, seed ${seed}`, async () => {
+    const copy = `${registry.host}/team/copy`;
+    const makers = [
+      { command: ["load", "-i", archive()], prepare: () => host.pod("rmi", "-f", image) },
+      { command: ["commit", "kept", "made:1"], prepare: () => host.pod("rmi", "-f", "made:1") },
+      {
+        command: ["push", "-q", copy],
+        prepare: async () => {
+          await host.must("pull", "-q", image);
+          await host.must("tag", image, copy);
+        },
+      },
+    ];
+    for (const maker of makers) await killRounds(host, few, random, { ...maker, after: keptRuns });
+  }, 120_000);
 });
 
 describe("a disk that is full", () => {
@@ -97,16 +119,36 @@ describe("a disk that is full", () => {
   beforeAll(() => host.open());
   afterAll(() => host.close());
 
-  test("at any point of a pull is told with a hint, breaks nothing, and a pull with more space succeeds", async () => {
+  test(
+    "at any point of a pull is told with a hint, breaks nothing, and a pull with more space succeeds",
+    () => expectTold({ command: `pull -q ${image}`, made: image }),
+    60_000,
+  );
+
+  test("at any point of a load likewise", async () => {
+    const archive = join(host.work, "image.tar");
+    await host.must("pull", "-q", image);
+    await host.must("save", "-o", archive, image);
+    await expectTold({ command: `load -q -i ${archive}`, made: image });
+  }, 60_000);
+
+  test("at any point of a commit likewise", async () => {
+    const script = "for i in $(seq 50); do head -c 40000 /dev/urandom >/f$i; done";
+    const prepare = `run --name changed --network none starter sh -c '${script}'`;
+    await expectTold({ prepare, command: "commit changed made:1", made: "made:1" });
+  }, 60_000);
+
+  /** With more and more space, up to what it needs. */
+  async function expectTold(making: Making): Promise<void> {
     const outcomes: string[] = [];
     for (let kilobytes = 64; kilobytes < 16_000; kilobytes = Math.ceil(kilobytes * 1.6)) {
-      outcomes.push(await pullInto(kilobytes));
+      outcomes.push(await makeIn(kilobytes, making));
       if (outcomes.at(-1) === "whole") break;
     }
     expect(outcomes.length).toBeGreaterThan(5);
     expect(outcomes.slice(0, -1)).toEqual(outcomes.slice(0, -1).map(() => "no space, all is well"));
     expect(outcomes.at(-1)).toBe("whole");
-  }, 60_000);
+  }
 
   test("can be emptied by rmi and by prune", async () => {
     for (const command of [`rmi ${image}`, "image prune -af"]) {
@@ -117,17 +159,27 @@ cat /dev/zero >"$1/filler" 2>/dev/null; "$0" ${command} >/dev/null && ls "$1/pod
     }
   });
 
+  /** What pod is told to do: `command` makes the image `made`, `prepare` comes before the disk is filled. */
+  interface Making {
+    prepare?: string;
+    command: string;
+    made: string;
+  }
+
   /** In a store on a tmpfs with that much space, mounted in a namespace where only one id is mapped. */
-  async function pullInto(kilobytes: number): Promise<string> {
+  async function makeIn(kilobytes: number, { prepare = "images", command, made }: Making): Promise<string> {
     const data = mkdtempSync(join(host.work, "d"));
-    const script = `mount -t tmpfs -o size=32m,mode=700 small "$1" && head -c ${32 * 1024 - kilobytes}k /dev/zero >"$1/filler" || exit 99
-"$0" pull -q "$2" >"$1.out" 2>"$1.err"; code=$?
+    const script = `list() { (cd "$1/pod" && find layers l tmp partial blobs/sha256 locks/leases -mindepth 1 -maxdepth 1 | sort); }
+mount -t tmpfs -o size=48m,mode=700 small "$1" && "$0" ${prepare} >"$1.out" || exit 99
+list "$1" >"$1.before"
+used=$(df -k --output=used "$1" | tail -n 1); head -c $((48 * 1024 - used - ${kilobytes}))k /dev/zero >"$1/filler" || exit 99
+"$0" ${command} >"$1.out" 2>"$1.err"; code=$?
 rm "$1/filler"; "$0" system check >"$1.check" 2>&1 || cat "$1.check" "$1.err"
 [ $code = 0 ] && { echo whole; exit; }
 grep -q "no space left on device (ENOSPC)" "$1.err" && grep -q "hint: free some space" "$1.err" || cat "$1.err"
-"$0" pull -q "$2" >"$1.out" 2>&1 || cat "$1.out"
-"$0" rmi -f "$2" >"$1.out" 2>&1 || cat "$1.out"
-cd "$1/pod" && find layers l tmp partial blobs/sha256 locks/leases -mindepth 1 -maxdepth 1 && echo "no space, all is well"`;
+"$0" ${command} >"$1.out" 2>&1 || cat "$1.out"
+"$0" rmi -f ${made} >"$1.out" 2>&1 || cat "$1.out"
+list "$1" | diff "$1.before" - && echo "no space, all is well"`;
     return await onTmpfs(script, data);
   }
 

@@ -7,10 +7,11 @@ const items = [
   { name: "cache", status: "created", labels: {} },
 ];
 const tests = {
-  name: (item: (typeof items)[number], value: string) => item.name === value,
-  status: (item: (typeof items)[number], value: string) => item.status === value,
-  label: (item: (typeof items)[number], value: string) => hasLabel(item.labels as Record<string, string>, value),
-  "label!": (item: (typeof items)[number], value: string) => !hasLabel(item.labels as Record<string, string>, value),
+  name: (value: string) => (item: (typeof items)[number]) => item.name === value,
+  status: (value: string) => (item: (typeof items)[number]) => item.status === value,
+  label: (value: string) => (item: (typeof items)[number]) => hasLabel(item.labels as Record<string, string>, value),
+  "label!": (value: string) => (item: (typeof items)[number]) =>
+    !hasLabel(item.labels as Record<string, string>, value),
 };
 const names = (...filters: Filter[]) => applyFilters(items, filters, tests).map(({ name }) => name);
 
@@ -28,6 +29,15 @@ test("no filter lets all through, an unknown one is an error even without items"
   expect(names()).toHaveLength(3);
   expect(() => applyFilters([], [["nope", "x"]], tests)).toThrow("invalid filter 'nope'");
   expect(() => applyFilters([], [["constructor", "x"]], tests)).toThrow("invalid filter 'constructor'");
+});
+test("a wrong value is told even without items", () => {
+  const flags = {
+    dangling: (value: string) => {
+      const wanted = parseFlagFilter("dangling", value);
+      return () => wanted;
+    },
+  };
+  expect(() => applyFilters([], [["dangling", "maybe"]], flags)).toThrow("invalid filter 'dangling=maybe'");
 });
 test("globs stop at a slash", () => {
   expect(matchesGlob("alpine:latest", "alp*")).toBe(true);

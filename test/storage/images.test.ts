@@ -166,6 +166,20 @@ test("an image whose blobs are gone is none, and collection takes it from the in
   expect([before, listed, index]).toEqual([1, 0, 0]);
 });
 
+test("the index alone tells what a list shows; what a repaired one lacks is read from the blobs", async () => {
+  const { image, fromIndex, fromBlobs } = await inStore(home, ({ store, images, blobs, files, putImage }) => {
+    store.openStore();
+    const { manifest: _, config: __, platform: ___, ...image } = putImage("a", "docker.io/library/a:1");
+    images.replaceIndex([{ mediaType: "m", digest: image.digest, size: 1 }]);
+    const fromBlobs = images.listSummaries();
+    putImage("a", "docker.io/library/a:1");
+    files.writeFileAtomic(blobs.blobPath(image.id), "not read");
+    return { image, fromIndex: images.listSummaries(), fromBlobs };
+  });
+  expect(fromIndex).toEqual([image]);
+  expect(fromBlobs).toEqual([{ ...image, references: [] }]);
+});
+
 test("names given at once by many processes are all kept", async () => {
   await inStore(home, ({ store }) => store.openStore());
   const put = (index: number) =>

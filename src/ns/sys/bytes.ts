@@ -57,6 +57,12 @@ export function findAtBytes(dirFd: number, name: string, flags: number): number 
   const result = c.openat(dirFd, cname(name), flags | O_CLOEXEC, 0);
   return failedWith(result, ENOENT, ENOTDIR) ? undefined : checked("open", result, name);
 }
+/** openat2(2), close-on-exec; `resolve` are RESOLVE_* flags. Undefined where there is nothing, or not what the flags ask for. */
+export function resolveBytes(dirFd: number, path: string, flags: number, resolve: number): number | undefined {
+  const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), 0n, BigInt(resolve)]);
+  const result = c.openat2(dirFd, cname(path), how, how.byteLength);
+  return failedWith(result, ENOENT, ENOTDIR) ? undefined : checked("openat2", result, path);
+}
 export function mkdirAtBytes(dirFd: number, name: string, mode: number): void {
   checked("mkdir", c.mkdirat(dirFd, cname(name), mode), name);
 }

@@ -15,7 +15,7 @@ import {
   O_TRUNC,
   O_WRONLY,
 } from "../constants.ts";
-import { c, check, cstring } from "../libc.ts";
+import { c, check, cstring, failedWith } from "../libc.ts";
 
 /** openat(2), always close-on-exec. */
 export function openAt(dirFd: number, path: string, flags: number, mode = 0): number {
@@ -49,8 +49,8 @@ export function readText(path: string): string {
 /** All that is to be read from a descriptor. */
 export function readDescriptor(fd: number, subject = `descriptor ${fd}`): Buffer {
   const chunks: Buffer[] = [];
-  for (;;) {
-    const buffer = Buffer.allocUnsafe(4096);
+  for (let size = 4096; ; size *= 2) {
+    const buffer = Buffer.allocUnsafe(size);
     const length = check("read", c.read(fd, buffer, buffer.length), subject);
     if (length === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     chunks.push(buffer.subarray(0, length));
@@ -215,6 +215,18 @@ export function syncFs(fd: number): void {
 }
 export function ftruncate(fd: number, sizeBytes: number): void {
   check("ftruncate", c.ftruncate(fd, sizeBytes), `descriptor ${fd}`);
+}
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const ENXIO = 6;
+
+/** The next part of a file, from `position` on, that is no hole: lseek(2). Undefined where there is none. */
+export function seekData(fd: number, position: number): { start: number; end: number } | undefined {
+  const start = c.lseek(fd, position, SEEK_DATA);
+  if (failedWith(start, ENXIO)) return undefined;
+  check("lseek", start, `descriptor ${fd}`);
+  return { start, end: check("lseek", c.lseek(fd, start, SEEK_HOLE), `descriptor ${fd}`) };
 }
 
 /** The names in a directory, from getdents64(2) on the descriptor itself; `.` and `..` are left out. */
