@@ -51,7 +51,7 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
   const program = Bun.which("fuse-overlayfs", { PATH: config.path });
   if (!program) {
     throw new PodError("fuse-overlayfs is not installed", {
-      hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay",
+      hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay, or vfs, which copies the image's files",
     });
   }
   const pid = spawn(program, ["-f", "-o", `${options},allow_other`, target], {

@@ -2,20 +2,27 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
+import { existsSync } from "../ns/sys/fs.ts";
 import { containerDir } from "./containers.ts";
-import { btrfsTree } from "./drivers/btrfs.ts";
-import { vfsTree } from "./drivers/vfs.ts";
+import { makeBtrfsTree } from "./drivers/btrfs.ts";
+import { makeVfsTree } from "./drivers/vfs.ts";
 import { layerDir, layerLink } from "./layers.ts";
 import { paths } from "./store.ts";
+import { treeName } from "./trees.ts";
 
 export type DriverName = "overlay" | "fuse-overlayfs" | "btrfs" | "vfs";
 export const driverNames: DriverName[] = ["overlay", "fuse-overlayfs", "btrfs", "vfs"];
 
-/** Drivers that mount nothing: the container has a plain tree of its own, which they make. */
-const treeMakers: Partial<Record<DriverName, (container: { id: string; layers: string[] }) => string>> = {
-  btrfs: btrfsTree,
-  vfs: vfsTree,
+/** Drivers that merge nothing: the container has a plain tree of its own, which they make. */
+const treeMakers: Partial<Record<DriverName, (layers: string[], folder: string) => void>> = {
+  btrfs: makeBtrfsTree,
+  vfs: makeVfsTree,
 };
+
+/** Whether its containers have no layer of their own, but a tree of all their files. */
+export function hasOwnTree(driver: DriverName): boolean {
+  return driver in treeMakers;
+}
 
 /** What is to be mounted for one container: data, carried out by its monitor with the store's root as working directory. */
 export interface RootfsMount {
@@ -40,8 +47,16 @@ export function rootfsMount(container: {
 }): RootfsMount {
   const dir = `containers/${container.id}`;
   const target = join(paths.root, dir, "rootfs");
-  const tree = treeMakers[container.driver]?.(container);
-  if (tree) return { driver: container.driver, target, options: "", tree };
+  const makeTree = treeMakers[container.driver];
+  if (makeTree) {
+    const tree = treeOf(container.id);
+    try {
+      if (!existsSync(tree)) makeTree(container.layers, containerDir(container.id));
+    } catch (error) {
+      if (!existsSync(tree)) throw error; // else another command was quicker
+    }
+    return { driver: container.driver, target, options: "", tree };
+  }
   const lower = container.layers.toReversed().map(layerLink).join(":") || `${dir}/empty`;
   const common = [`lowerdir=${lower}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   // A container that is removed at its end is never read after a power cut: no sync when it is unmounted.
@@ -56,7 +71,26 @@ export function rootfsMount(container: {
   return { driver: container.driver, target, options: joined };
 }
 
-/** The folders that a container's tree is merged of, from wherever one looks: its own, and its layers, the topmost first. */
-export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): { upper: string; lower: string[] } {
-  return { upper: join(containerDir(id), "upper"), lower: layers.toReversed().map(layerDir) };
+/** The folders that a container's tree is merged of, from wherever one looks. */
+export interface RootfsFolders {
+  /** Its own. */
+  upper: string;
+  /** Its layers, the topmost first. */
+  lower: string[];
+  /** Its own folder is a plain tree that shows everything, and its layers nothing. */
+  isWhole: boolean;
+}
+
+/** A plain tree is not there before the container has run, or files were copied into it. */
+export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): RootfsFolders {
+  const isWhole = existsSync(treeOf(id));
+  return {
+    upper: isWhole ? treeOf(id) : join(containerDir(id), "upper"),
+    lower: layers.toReversed().map(layerDir),
+    isWhole,
+  };
+}
+
+function treeOf(id: string): string {
+  return join(containerDir(id), treeName);
 }

@@ -18,6 +18,9 @@ import { isDirectory } from "./lower.ts";
 import { removeAt } from "./remove.ts";
 import { isOpaque, isWhiteout, opaqueName, whiteoutPrefix } from "./whiteouts.ts";
 
+/** What a tree is called, in a container's folder and in a layer's. */
+export const treeName = "tree";
+
 const readFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 /**

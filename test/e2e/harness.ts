@@ -41,10 +41,13 @@ export class Host {
   base = "";
   private before = new Set<string>();
 
-  constructor(private readonly driver?: Driver) {}
+  constructor(
+    private readonly driver?: Driver,
+    private readonly onBtrfs = driver === "btrfs",
+  ) {}
 
   open(): void {
-    this.base = mkdtempSync(join(this.driver === "btrfs" ? btrfsDir! : tmpdir(), "h"));
+    this.base = mkdtempSync(join(this.onBtrfs ? btrfsDir! : tmpdir(), "h"));
     for (const name of ["home", "data", "r", "tmp", "work"]) mkdirSync(join(this.base, name), { mode: 0o700 });
     this.before = processesNow();
   }
@@ -150,8 +153,8 @@ export class Host {
   }
 }
 
-export async function newHost(options: { driver?: Driver } = {}): Promise<Host> {
-  const host = new Host(options.driver);
+export async function newHost(options: { driver?: Driver; onBtrfs?: boolean } = {}): Promise<Host> {
+  const host = new Host(options.driver, options.onBtrfs);
   host.open();
   return host;
 }

@@ -2,6 +2,7 @@
 
 import { O_DIRECTORY, O_RDONLY } from "../constants.ts";
 import { c, check, failedWith } from "../libc.ts";
+import { openAtBytes } from "./bytes.ts";
 import { close, open } from "./file.ts";
 
 const FICLONE = 0x40049409;
@@ -12,13 +13,19 @@ const BTRFS_IOC_SNAP_CREATE_V2 = 0x50009417;
 /** Inode number of a subvolume's root: BTRFS_FIRST_FREE_OBJECTID in <linux/btrfs_tree.h>. */
 export const subvolumeInode = 256n;
 
-// <asm-generic/errno.h>: not this file system, not this kind of file, not permitted, not these two files
-const refusals = [1 /* EPERM */, 18 /* EXDEV */, 22 /* EINVAL */, 25 /* ENOTTY */, 95 /* EOPNOTSUPP */];
+// <asm-generic/errno.h>
+const EPERM = 1;
+const EACCES = 13;
+const EXDEV = 18;
+const EINVAL = 22;
+const ENOTTY = 25;
+const ENOTEMPTY = 39;
+const EOPNOTSUPP = 95;
 
 /** Gives the empty file `target` the content of `source`, without copying it; false where that is not possible here. */
 export function cloneContent(source: number, target: number): boolean {
   const result = c.ioctl(target, FICLONE, source);
-  return !failedWith(result, ...refusals) && check("ioctl FICLONE", result) === 0;
+  return !failedWith(result, EXDEV, EINVAL, ENOTTY, EOPNOTSUPP) && check("ioctl FICLONE", result) === 0;
 }
 
 /** Makes an empty subvolume called `name` in the folder. */
@@ -35,10 +42,19 @@ export function createSnapshot(source: string, folder: string, name: string): vo
   });
 }
 
-/** Removes a subvolume with all in it at once; false where that is not allowed, as without the mount option user_subvol_rm_allowed. */
+/**
+ * Removes a subvolume with all in it at once. False where it is none, has others in it, or where that is not allowed, as without the
+ * mount option user_subvol_rm_allowed.
+ */
 export function destroySubvolume(folderFd: number, name: string): boolean {
-  const result = c.ioctl(folderFd, BTRFS_IOC_SNAP_DESTROY, request(name, 8, "latin1"));
-  return !failedWith(result, ...refusals, 13 /* EACCES */) && check("remove a subvolume", result) === 0;
+  const fd = openAtBytes(folderFd, ".", O_RDONLY | O_DIRECTORY); // it may be an O_PATH one, which ioctl(2) refuses
+  try {
+    const result = c.ioctl(fd, BTRFS_IOC_SNAP_DESTROY, request(name, 8, "latin1"));
+    const isRefused = failedWith(result, EPERM, EACCES, EINVAL, ENOTTY, ENOTEMPTY, EOPNOTSUPP);
+    return !isRefused && check("remove a subvolume", result) === 0;
+  } finally {
+    close(fd);
+  }
 }
 
 /** struct btrfs_ioctl_vol_args, or its second version: 4096 bytes, the name at `offset`. */

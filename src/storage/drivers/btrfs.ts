@@ -4,30 +4,22 @@ import { dirname, join } from "node:path";
 import { hasCode, PodError } from "../../errors.ts";
 import { existsSync, renameSync } from "../../ns/sys/fs.ts";
 import { createSnapshot, createSubvolume } from "../../ns/sys/subvolume.ts";
-import { containerDir } from "../containers.ts";
-import { makeTemporaryDir, removeTree, withLock } from "../files.ts";
+import { makeTemporaryDir, removeTree, syncStore, withLock } from "../files.ts";
 import { layerDir } from "../layers.ts";
-import { applyLayer } from "../trees.ts";
+import { applyLayer, treeName } from "../trees.ts";
 
-/** The container's tree, which is made the first time. PodError where the store does not lie on btrfs. */
-export function btrfsTree({ id, layers }: { id: string; layers: string[] }): string {
-  const tree = join(containerDir(id), "tree");
-  if (existsSync(tree)) return tree;
+/** Makes the tree of the layers, the lowest first, in `folder`. PodError where the store does not lie on btrfs. */
+export function makeBtrfsTree(layers: string[], folder: string): void {
   try {
-    makeSubvolume(treeOfLayers(layers), containerDir(id));
+    makeSubvolume(treeOfLayers(layers), folder);
   } catch (cause) {
     if (!hasCode(cause, "ENOTTY", "EOPNOTSUPP", "EINVAL")) throw cause;
     throw new PodError("the storage driver btrfs needs a store on btrfs", { cause, hint: "try --storage-driver auto" });
   }
-  return tree;
 }
 
-/** The subvolume of a layer lies in the layer's own folder, and goes with it. */
-export function layerTree(chainId: string): string {
-  return join(dirname(layerDir(chainId)), "tree");
-}
-
-function treeOfLayers(layers: string[]): string | undefined {
+/** The subvolume of the topmost, with those below it made where they are not there; undefined where there are no layers. */
+export function treeOfLayers(layers: string[]): string | undefined {
   const ready = layers.findLastIndex((layer) => existsSync(layerTree(layer)));
   let below = ready === -1 ? undefined : layerTree(layers[ready]!);
   for (const layer of layers.slice(ready + 1)) {
@@ -42,14 +34,20 @@ function makeLayerTree(layer: string, below: string | undefined): void {
   const temporary = makeTemporaryDir();
   try {
     makeSubvolume(below, temporary);
-    applyLayer(layerDir(layer), join(temporary, "tree"));
-    renameSync(join(temporary, "tree"), layerTree(layer));
+    applyLayer(layerDir(layer), join(temporary, treeName));
+    syncStore();
+    renameSync(join(temporary, treeName), layerTree(layer));
   } finally {
     removeTree(temporary);
   }
 }
 
+/** In the layer's own folder, with which it goes. */
+function layerTree(chainId: string): string {
+  return join(dirname(layerDir(chainId)), treeName);
+}
+
 function makeSubvolume(source: string | undefined, folder: string): void {
-  if (source) createSnapshot(source, folder, "tree");
-  else createSubvolume(folder, "tree");
+  if (source) createSnapshot(source, folder, treeName);
+  else createSubvolume(folder, treeName);
 }

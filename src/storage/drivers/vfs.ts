@@ -1,24 +1,21 @@
 /** A full copy of the image's files for each container: works everywhere, takes space and time; file systems with shared extents save the space. */
 
 import { join } from "node:path";
-import { existsSync, mkdirSync, renameSync } from "../../ns/sys/fs.ts";
-import { containerDir } from "../containers.ts";
-import { makeTemporaryDir, removeTree } from "../files.ts";
+import { mkdirSync, renameSync } from "../../ns/sys/fs.ts";
+import { makeTemporaryDir, removeTree, syncStore } from "../files.ts";
 import { layerDir } from "../layers.ts";
-import { applyLayer } from "../trees.ts";
+import { applyLayer, treeName } from "../trees.ts";
 
-/** The container's tree, which is made the first time. */
-export function vfsTree({ id, layers }: { id: string; layers: string[] }): string {
-  const tree = join(containerDir(id), "tree");
-  if (existsSync(tree)) return tree;
+/** Makes the tree of the layers, the lowest first, in `folder`. */
+export function makeVfsTree(layers: string[], folder: string): void {
   const temporary = makeTemporaryDir();
   try {
-    const fresh = join(temporary, "tree");
-    mkdirSync(fresh, { mode: 0o755 });
-    for (const layer of layers) applyLayer(layerDir(layer), fresh);
-    renameSync(fresh, tree);
+    const tree = join(temporary, treeName);
+    mkdirSync(tree, { mode: 0o755 });
+    for (const layer of layers) applyLayer(layerDir(layer), tree);
+    syncStore();
+    renameSync(tree, join(folder, treeName));
   } finally {
     removeTree(temporary);
   }
-  return tree;
 }
