@@ -68,11 +68,11 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
   return {
     /** Undefined calls it off. */
     map(maps) {
-      for (const { kind, pid, orderFd } of mappers) {
+      for (const { kind, orderFd } of mappers) {
         if (maps) writeAll(orderFd, Buffer.from(toMapArguments(maps[kind]).join(" ")));
         close(orderFd);
-        if (!maps) waitPid(pid, true);
       }
+      if (!maps) for (const { pid } of mappers) waitPid(pid, true); // when all is closed: the second has the first's end too
     },
     wait() {
       const text = readDescriptor(answer.readFd).toString().trim();
