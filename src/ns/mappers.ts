@@ -72,8 +72,7 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
         if (maps) writeAll(orderFd, Buffer.from(toMapArguments(maps[kind]).join(" ")));
         close(orderFd);
       }
-      // Not before all are told: the second has a copy of the first one's order pipe, which keeps it open.
-      if (!maps) for (const { pid } of mappers) waitPid(pid, true);
+      if (!maps) for (const { pid } of mappers) waitPid(pid, true); // when all is closed: the second has the first's end too
     },
     wait() {
       const text = readDescriptor(answer.readFd).toString().trim();
