@@ -87,7 +87,10 @@ describe("SIGKILL", () => {
   }, 120_000);
 
   test(`${few} pulls of layers that are extracted side by side, at random moments, seed ${seed}`, async () => {
-    const layers = ["a", "b", "c"].map((name) => [folder("x"), file(`x/${name}`, randomBytes(6 << 20))]); // no compression makes it small
+    const layers = ["a", "b", "c"].map((name) => [
+      folder("x"),
+      file(`x/${name}`, "", { content: randomBytes(6 << 20) }),
+    ]); // no compression makes it small
     const big = await pushImage(registry, "team/big", layers);
     await killRounds(host, few, random, { command: ["pull", "-q", big], prepare: () => host.pod("rmi", "-f", big) });
   }, 120_000);
