@@ -1,6 +1,6 @@
 /** Blobs on their way into the store: several at once, and readable while they arrive. */
 
-import { openSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import type { Repository } from "./net/registry.ts";
 import type { Descriptor } from "./spec.ts";
 import { blobPath, hasBlob, openPartialBlob } from "./storage/blobs.ts";
@@ -11,7 +11,7 @@ export type DownloadReport = (
   bytes: number,
 ) => void;
 
-const growthBytes = 256 << 10;
+const readBytes = 512 << 10;
 
 /** Runs the downloads in their order, at most `lanes` at once. A failure or an abort stops all; what they have stays for the next time. */
 export async function runDownloads(
@@ -32,7 +32,7 @@ export async function runDownloads(
   controller.signal.throwIfAborted();
 }
 
-/** One blob. Its readers follow the file on disk: a slow one costs no memory, and a resumed download is read from its start. */
+/** One blob. Its reader follows the file on disk: a slow one costs no memory, and a resumed download is read from its start. */
 export class Download {
   /** Settles, and never fails, when the blob is in place or given up. */
   readonly ended: Promise<void>;
@@ -80,20 +80,27 @@ export class Download {
     this.#settle();
   }
 
-  /** How many of the blob's bytes can be read, whenever there are clearly more; ends when the whole is verified. */
-  async *growth(): AsyncGenerator<number> {
-    for (let known = 0; ; ) {
-      if (this.error) throw this.error;
-      const isEnough = this.#available - known >= (this.isEnded ? 1 : growthBytes);
-      if (isEnough) yield (known = this.#available);
-      else if (this.isEnded) return;
-      else await new Promise<void>((resolve) => this.#wake.push(resolve));
+  /** The blob's bytes from the first, as they arrive; ends when the whole is verified. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    let file: number | undefined;
+    try {
+      for (let offset = 0; ; ) {
+        if (this.error) throw this.error;
+        if (offset < this.#available) {
+          file ??= openSync(this.#path, "r"); // finishing renames the file; the descriptor stays with it
+          const buffer = Buffer.allocUnsafe(Math.min(readBytes, this.#available - offset));
+          const length = readSync(file, buffer, 0, buffer.length, offset);
+          offset += length;
+          yield buffer.subarray(0, length);
+        } else if (this.isEnded) {
+          return;
+        } else {
+          await new Promise<void>((resolve) => this.#wake.push(resolve));
+        }
+      }
+    } finally {
+      if (file !== undefined) closeSync(file);
     }
-  }
-
-  /** Opens it for reading, once there is something of it. Finishing renames the file; the descriptor stays with it. */
-  open(): number {
-    return openSync(this.#path, "r");
   }
 
   async #fetch(repository: Repository, signal: AbortSignal): Promise<void> {

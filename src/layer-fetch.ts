@@ -2,17 +2,13 @@
 
 import type { Layer } from "./documents.ts";
 import { Download, runDownloads } from "./download.ts";
-import { Extractors } from "./extractors.ts";
 import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { hasBlob } from "./storage/blobs.ts";
-import { hasLayer } from "./storage/layers.ts";
+import { extractLayer, hasLayer } from "./storage/layers.ts";
 
 const lanes = 3; // Docker's max-concurrent-downloads
-
-/** Images up to this size are there before a thread for their layers has started. */
-const smallBytes = 16 << 20;
 
 type LayerReport = (descriptor: Descriptor, status: LayerStatus, currentBytes?: number) => void;
 
@@ -52,7 +48,10 @@ async function attempt(
   for (const { descriptor } of queue.slice(lanes)) report(descriptor, "Waiting");
 
   const controller = new AbortController();
-  const extracting = extractAll(layers, downloads, report, (error) => controller.abort(error));
+  const extracting = extractAll(layers, downloads, report).catch((error) => {
+    controller.abort(error);
+    throw error;
+  });
   const results = await Promise.allSettled([runDownloads(queue, repository, lanes, controller), extracting]);
   if (queue.some(({ damaged }) => damaged)) return true;
   for (const result of results) if (result.status === "rejected") throw result.reason;
@@ -63,38 +62,38 @@ function toDownload(blob: Descriptor, report: LayerReport): Download {
   return new Download(blob, (status, bytes) => report(blob, status, bytes));
 }
 
-async function extractAll(
-  known: Promise<Layer[]>,
-  downloads: Map<string, Download>,
-  report: LayerReport,
-  abort: (error: unknown) => void,
-): Promise<void> {
-  const bytes = [...downloads.values()].reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-  const extractors = new Extractors(bytes > smallBytes);
-  const extracted: Promise<void>[] = [];
-  try {
-    const layers = await known;
-    const isMissing = ({ chainId, descriptor }: Layer) => !hasLayer(chainId) || downloads.has(descriptor.digest);
-    const missing = layers.filter(isMissing);
-    for (const layer of layers) {
-      if (!missing.includes(layer)) report(layer.descriptor, "Already exists");
-      else if (!downloads.has(layer.descriptor.digest)) report(layer.descriptor, "Pulling fs layer");
-    }
-    for (const layer of missing) {
-      const download = downloads.get(layer.descriptor.digest) ?? Download.ofBlob(layer.descriptor);
-      const showBytes = (read: number) => {
-        if (download.isEnded) report(layer.descriptor, "Extracting", read); // until then the download is what the user waits for
-      };
-      const { done } = await extractors.start(layer, download, Promise.all(extracted), showBytes);
-      const told = done.then(() => report(layer.descriptor, "Pull complete"));
-      told.catch(abort);
-      extracted.push(told);
-    }
-    for (const result of await Promise.allSettled(extracted)) if (result.status === "rejected") throw result.reason;
-  } catch (error) {
-    abort(error);
-    throw error;
-  } finally {
-    extractors.close();
+async function extractAll(known: Promise<Layer[]>, downloads: Map<string, Download>, report: LayerReport) {
+  const layers = await known;
+  const isMissing = ({ chainId, descriptor }: Layer) => !hasLayer(chainId) || downloads.has(descriptor.digest);
+  const missing = layers.filter(isMissing);
+  for (const layer of layers) {
+    if (!missing.includes(layer)) report(layer.descriptor, "Already exists");
+    else if (!downloads.has(layer.descriptor.digest)) report(layer.descriptor, "Pulling fs layer");
   }
+  for (const layer of missing) {
+    const download = downloads.get(layer.descriptor.digest) ?? Download.ofBlob(layer.descriptor);
+    try {
+      await extract(layer, download, (bytes) => report(layer.descriptor, "Extracting", bytes));
+    } catch (error) {
+      await download.ended; // where the bytes were wrong, that is the reason, and they must not stay
+      throw download.error ?? error;
+    }
+    report(layer.descriptor, "Pull complete");
+  }
+}
+
+async function extract(layer: Layer, download: Download, report: (bytes: number) => void): Promise<void> {
+  if (hasLayer(layer.chainId)) {
+    await download.ended;
+    return;
+  }
+  let bytes = 0;
+  const source = async function* () {
+    for await (const chunk of download.read()) {
+      bytes += chunk.length;
+      yield chunk;
+      if (download.isEnded) report(bytes); // until then the download is what the user waits for
+    }
+  };
+  await extractLayer(source(), layer);
 }

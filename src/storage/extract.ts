@@ -29,7 +29,7 @@ import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./at
 import { copyUp } from "./copyup.ts";
 import { writeAt } from "./files.ts";
 import { type Folder, Folders } from "./folders.ts";
-import { isDirectory, type LowerLayers } from "./lower.ts";
+import { isDirectory, LowerLayers } from "./lower.ts";
 import { removeAt } from "./remove.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 import { makeOpaque, makeWhiteout, opaqueName, whiteoutPrefix } from "./whiteouts.ts";
@@ -51,13 +51,13 @@ export class Extraction implements TarHandler {
   /** The file whose content comes in: `offset` is the descriptor's own, `end` that of the data so far. */
   #file: { fd: number; entry: TarEntry; offset: number; end: number } | undefined;
   #isRootOpaque = false;
-  #hasRootEntry = false;
 
-  /** `rootDir` is empty and nobody else's; `lower` are the layers below, closed with this. */
-  constructor(rootDir: string, lower: LowerLayers) {
+  /** `rootDir` is empty and nobody else's; `lowerDirs` are the layers below, the topmost first. */
+  constructor(rootDir: string, lowerDirs: string[]) {
     this.#rootFd = open(rootDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    this.#lower = lower;
+    this.#lower = new LowerLayers(lowerDirs);
     this.#folders = new Folders(this.#rootFd, this.#lower, this.result.skipped);
+    this.#setRoot();
   }
 
   close(): void {
@@ -78,7 +78,6 @@ export class Extraction implements TarHandler {
     const name = steps.pop();
     if (name === undefined) {
       if (entry.kind !== "directory") throw new PodError(`the archive's root is a ${entry.kind}`);
-      this.#hasRootEntry = true;
       this.#setFolder(openAtBytes(this.#rootFd, ".", O_RDONLY), [], entry);
     } else if (entry.kind === "link") this.#link(steps, name, toSteps(entry.linkName));
     else this.#make(this.#folders.enter(steps), name, entry);
@@ -107,7 +106,6 @@ export class Extraction implements TarHandler {
 
   /** What can only be done when all entries are known. */
   finish(): void {
-    if (!this.#hasRootEntry) this.#setRoot();
     if (this.#isRootOpaque) this.#hideLowerRoot();
     this.#folders.setTimes();
   }
@@ -252,7 +250,7 @@ export class Extraction implements TarHandler {
     }
   }
 
-  /** The root's attributes where the archive does not say: those of the layer below. */
+  /** The root's owner and mode if the archive does not say: those of the layer below. */
   #setRoot(): void {
     this.#lower.lookup([], (below) => {
       if (!below) return setAttributes(this.#rootFd, { mode: 0o755, uid: 0, gid: 0, xattrs: [] }, this.result.skipped);

@@ -17,7 +17,6 @@ import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
 import { makeTemporaryDir, readJson, removeTree, syncStore, withLockAsync } from "./files.ts";
-import { LowerLayers } from "./lower.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -81,19 +80,14 @@ export function layerName(folder: string): string {
  * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
  * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
- * `waitForParents` is called when something depends on the layers below; without it they are there already.
  */
-export async function extractLayer(
-  source: AsyncIterable<Uint8Array>,
-  layer: LayerPlace,
-  waitForParents?: () => void,
-): Promise<void> {
+export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerPlace): Promise<void> {
   if (hasLayer(layer.chainId)) return;
   await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
     if (hasLayer(layer.chainId)) return;
     const temporary = makeTemporaryDir();
     try {
-      const extracted = await unpackLayer(join(temporary, "diff"), source, layer, waitForParents);
+      const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
@@ -150,10 +144,9 @@ export async function unpackLayer(
   dir: string,
   source: AsyncIterable<Uint8Array>,
   layer: LayerPlace,
-  waitForParents?: () => void,
 ): Promise<Extracted> {
   const { algorithm } = parseDigest(layer.diffId);
-  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm, waitForParents);
+  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm);
   if (diffId !== layer.diffId) throw new PodError(`its content has the digest ${diffId}: the layer is refused`);
   return extracted;
 }
@@ -167,12 +160,10 @@ async function extractInto(
   source: AsyncIterable<Uint8Array>,
   parents: string[],
   algorithm: "sha256" | "sha512",
-  waitForParents?: () => void,
 ): Promise<{ diffId: string; extracted: Extracted }> {
   mkdirSync(dir, { mode: 0o700 });
   const hasher = new Bun.CryptoHasher(algorithm);
-  const lower = new LowerLayers(parents.toReversed().map(layerDir), waitForParents);
-  const extraction = new Extraction(dir, lower);
+  const extraction = new Extraction(dir, parents.toReversed().map(layerDir));
   try {
     const reader = tarReader(extraction);
     for await (const chunk of decompress(source)) {

@@ -17,22 +17,15 @@ export function isDirectory(status: Status): boolean {
 }
 
 export class LowerLayers {
-  #opened: number[] | undefined;
+  /** Folders of the layers, the topmost first. */
+  readonly #roots: number[];
 
-  /** `layerDirs`: the topmost first. They need not be there before something of them is asked for: `waitForThem` returns when they are. */
-  constructor(
-    private readonly layerDirs: string[],
-    private readonly waitForThem: () => void = () => {},
-  ) {}
-
-  close(): void {
-    this.#opened?.forEach(close);
+  constructor(layerDirs: string[]) {
+    this.#roots = layerDirs.map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
 
-  get #roots(): number[] {
-    if (this.#opened) return this.#opened;
-    this.waitForThem();
-    return (this.#opened = this.layerDirs.map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)));
+  close(): void {
+    this.#roots.forEach(close);
   }
 
   /** Calls `use` with what is at `steps`, through no symlink; no steps mean the root. The descriptor is valid in the call only. */

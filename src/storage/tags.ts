@@ -1,13 +1,13 @@
 /** Names that say which process made something, so that it can be swept once that process is gone. */
 
-import { bootId, processId, startTimeOf, threadId } from "../ns/sys/process.ts";
+import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 
 let count = 0;
 
-/** `<pid>-<start time>-<boot>-<thread>-<number>`: a name that nobody else, alive or dead, has made. */
+/** `<pid>-<start time>-<boot>-<number>`: a name that no other process, alive or dead, has made. */
 export function processTag(): string {
   count++;
-  return `${processId()}-${startTimeOf(processId())}-${bootId().slice(0, 8)}-${threadId()}-${count}`;
+  return `${processId()}-${startTimeOf(processId())}-${bootId().slice(0, 8)}-${count}`;
 }
 
 /** Whether the process that made this tag, or a name that begins with it, still runs. */

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { randomBytes } from "node:crypto";
 import { startRegistry, type TestRegistry } from "../registry.ts";
 import { binary, onBothDrivers, quietRun } from "./harness.ts";
 import { architecture, publish, publishAll } from "./images.ts";
@@ -27,22 +26,6 @@ onBothDrivers("pull, images and rmi", (host) => {
     expect(await host.must(...quietRun, image, "cat", "/etc/version")).toBe("one");
     expect(await host.must(...quietRun, "--pull", "always", image, "cat", "/etc/version")).toBe("two");
     expect(await host.must("images", "--filter", "dangling=true", "-q")).not.toBe("");
-  });
-
-  test("the layers of a big image are extracted side by side, and see those below them", async () => {
-    const filler = () => randomBytes(6 << 20); // no compression makes it small
-    const big = await publish(registry, "team/big:1", {
-      layers: [
-        { "opt/a/one": filler(), "opt/a/gone": "x", "opt/b/kept": "x" },
-        { "opt/a/two": filler(), "opt/a/.wh.gone": "" },
-        { "opt/c/three": filler(), "opt/b/.wh..wh..opq": "", "opt/b/new": "x" },
-      ],
-    });
-    const list = "cd /opt && wc -c */o* */t* && ls b && test ! -e a/gone";
-    const shown = await host.must(...quietRun, big, "sh", "-c", list);
-    expect(shown.match(/6291456 \S+/g)).toEqual(["6291456 a/one", "6291456 a/two", "6291456 c/three"]);
-    expect(shown.split("\n").at(-1)).toBe("new");
-    await host.must("rmi", big);
   });
 
   test("-q mutes the pull on both streams", async () => {

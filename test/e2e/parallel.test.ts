@@ -1,11 +1,10 @@
 /** Commands that change the store beside one another, killed, and on a disk that is full. POD_TEST_SEED repeats the kills. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { randomBytes } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { startRegistry, type TestRegistry } from "../registry.ts";
-import { file, folder } from "../storage/archive.ts";
+import { file } from "../storage/archive.ts";
 import { pushImage, shell } from "./crafted.ts";
 import { binary, Host, onBothDrivers, quietRun } from "./harness.ts";
 
@@ -66,7 +65,6 @@ describe("SIGKILL", () => {
   const host = new Host();
   const random = randomNumbers(seed);
   const rounds = 8;
-  const few = 4;
   const archive = () => join(host.work, "image.tar");
   beforeAll(async () => {
     host.open();
@@ -86,15 +84,6 @@ describe("SIGKILL", () => {
     await killRounds(host, rounds, random, { ...pull, after: keptRuns });
   }, 120_000);
 
-  test(`${few} pulls of layers that are extracted side by side, at random moments, seed ${seed}`, async () => {
-    const layers = ["a", "b", "c"].map((name) => [
-      folder("x"),
-      file(`x/${name}`, "", { content: randomBytes(6 << 20) }),
-    ]); // no compression makes it small
-    const big = await pushImage(registry, "team/big", layers);
-    await killRounds(host, few, random, { command: ["pull", "-q", big], prepare: () => host.pod("rmi", "-f", big) });
-  }, 120_000);
-
   for (const command of [
     ["rmi", "-f"],
     ["image", "prune", "-af"],
@@ -107,6 +96,7 @@ describe("SIGKILL", () => {
     }, 120_000);
   }
 
+  const few = 4;
   test(`${few} of load, commit and push at random moments, seed ${seed}`, async () => {
     const copy = `${registry.host}/team/copy`;
     const makers = [

@@ -22,10 +22,6 @@ export function processId(): number {
 export function parentProcessId(): number {
   return c.getppid();
 }
-/** gettid(2). */
-export function threadId(): number {
-  return c.gettid();
-}
 
 /** setresuid(2), all three. */
 export function setUid(uid: number): void {
