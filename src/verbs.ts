@@ -59,7 +59,8 @@ export const verbs: Verb[] = [
   verb("events, system events", () => import("./commands/events.ts")),
   verb("container exists", async () => ({ default: (await import("./commands/exists.ts")).containerExists })),
   verb("port, container port", () => import("./commands/port.ts")),
-  verb("rename, container rename", () => import("./commands/rename.ts")),
+  verb("update, container update", () => import("./commands/update.ts")),
+  verb("rename, container rename", async () => ({ default: (await import("./commands/update.ts")).rename })),
   verb("stats, container stats", () => import("./commands/stats.ts")),
   verb("top, container top", () => import("./commands/top.ts"), {
     options: async () => (await import("./commands/top.ts")).args,
@@ -87,6 +88,7 @@ export const verbs: Verb[] = [
   verb("image prune", async () => ({ default: (await import("./commands/prune.ts")).imagePrune })),
   verb("system prune", async () => ({ default: (await import("./commands/prune.ts")).systemPrune })),
   verb("system df", () => import("./commands/df.ts")),
+  verb("system autostart", () => import("./commands/autostart.ts")),
   verb("system check", () => import("./commands/check.ts")),
   verb("manifest create", manifest("create")),
   verb("manifest add", manifest("add")),

@@ -1,4 +1,6 @@
 import { beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { onBothDrivers, quietRun } from "./harness.ts";
 
 onBothDrivers("options of pod run", (host) => {
@@ -33,6 +35,74 @@ onBothDrivers("options of pod run", (host) => {
     expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
     expect(stderr).toStartWith("pod: unknown flag: --entripoint\nhint: did you mean --entrypoint?\n");
     expect(stderr).toContain("Usage:  pod run [OPTIONS] IMAGE [COMMAND] [ARG...]");
+  });
+
+  test("an option that docker has and pod has not yet is told apart from a typing error", async () => {
+    for (const option of ["--publish=80:80", "-p", "--memory", "-m1g", "-P", "--privileged"]) {
+      const { code, stderr } = await host.pod("run", option, "80:80", "starter");
+      const name = option.match(/^(--[a-z]+|-.)/)![0];
+      expect({ code, stderr }).toEqual({
+        code: 125,
+        stderr: expect.stringContaining(`pod: ${name} is not supported yet\n`),
+      });
+    }
+  });
+
+  test("--cidfile gets the id, and must not be there", async () => {
+    const id = await host.must("create", "--cidfile", "id", "starter");
+    expect(readFileSync(join(host.work, "id"), "utf8")).toBe(id);
+    const { code, stderr } = await host.pod(...quietRun, "--cidfile", "id", "starter", "true");
+    expect({ code, stderr }).toEqual({
+      code: 125,
+      stderr: "pod: container ID file found, make sure the other container isn't running or delete id\n",
+    });
+    await host.must("rm", id);
+  });
+
+  test("--replace takes the place of a container with the name, also of one that runs", async () => {
+    const run = (...args: string[]) => host.pod("run", "-d", "--network", "none", ...args, "starter", "sleep", "60");
+    await run("--name", "same");
+    expect(await run("--name", "same")).toMatchObject({ code: 125 });
+    expect(await run("--name", "same", "--replace")).toMatchObject({ code: 0 });
+    expect(await host.must("ps", "-a", "--format", "{{.Names}}")).toBe("same");
+    expect(await run("--replace")).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining("cannot replace container without --name being set"),
+    });
+    await host.must("rm", "-f", "same");
+  });
+
+  test("--explain prints what the run then does, and runs nothing", async () => {
+    const options = [
+      "--name",
+      "told",
+      "-e",
+      "A=b",
+      "-v",
+      ".:/x:ro",
+      "--tmpfs",
+      "/t",
+      "--network",
+      "none",
+      "--read-only",
+      "-u",
+      "7",
+    ];
+    const told = JSON.parse(await host.must("run", "--explain", "--format", "json", ...options, "starter", "true"));
+    expect(await host.must("ps", "-aq")).toBe("");
+    await host.must("run", ...options, "starter", "true");
+    const id = await host.must("inspect", "-f", "{{.Id}}", "told");
+    const spec = readFileSync(join(host.dataDir, "containers", id, "config.json"), "utf8");
+    const otherId = told.rootfs.target.split("/").at(-2);
+    const same = JSON.stringify(told.spec).replaceAll(otherId, id).replaceAll(otherId.slice(0, 12), id.slice(0, 12));
+    expect(JSON.parse(same)).toEqual(JSON.parse(spec));
+    const text = await host.must("run", "--explain", "--network", "host", "starter", "echo", "hi");
+    expect(text).toMatch(/^image +starter, sha256:/);
+    expect(text).toContain('["echo","hi"]');
+    expect(text).toContain("the host's network is shared");
+    const missing = await host.pod("run", "--explain", "127.0.0.1:1/nope");
+    expect(missing).toMatchObject({ code: 125, stderr: expect.stringContaining("--explain fetches nothing") });
+    await host.must("rm", "told");
   });
 
   test("an unknown letter is an error", async () => {
