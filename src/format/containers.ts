@@ -30,11 +30,14 @@ export function containerListStyle(sizes: boolean): ListStyle {
   return { typeName: "container", headings: { ...headings, Size: "SIZE" }, standard: `${standard}\t{{.Size}}` };
 }
 
-/** One row; `{{.Label "key"}}` asks for a label. */
-export function containerRow({ record, state }: Container, { full = false, nowMs = Date.now() } = {}) {
+/** One row; `{{.Label "key"}}` asks for a label. An image that has lost its name, `imageIsNamed` false, is shown by its id. */
+export function containerRow(
+  { record, state }: Container,
+  { full = false, nowMs = Date.now(), imageIsNamed = true } = {},
+) {
   const command = record.process.args.join(" ");
   const mounts = [...record.binds.map(({ source }) => source), ...record.tmpfs.map(({ destination }) => destination)];
-  const name = record.image.reference;
+  const name = imageIsNamed ? record.image.reference : record.image.id;
   return {
     ID: full ? record.id : shortId(record.id),
     Image: full || !/^(sha256:)?[0-9a-f]{64}$/.test(name) ? name : shortId(name),
