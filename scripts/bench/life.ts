@@ -1,5 +1,8 @@
 /** A running container: exec, logs, stop and remove. */
 
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { atOnce, compare, output, quietly, type Side } from "./measure.ts";
 import type { Row } from "./report.ts";
 import type { Stage } from "./stage.ts";
@@ -20,9 +23,29 @@ export async function life(stage: Stage, { pod, podman }: { pod: Tool; podman: T
 
   for (const tool of [pod, podman]) idle(tool);
   await row("exec … true", "ms", 15, (tool) => ({ run: tool("exec", "b", "true") }));
+  await row("inspect of a container", "ms", 15, (tool) => ({ run: tool("inspect", "b") }));
+  const file = join(stage.directory, "200MB");
+  writeFileSync(file, randomBytes(200_000_000));
+  await row("cp of 200 MB into a running container", "s", 3, (tool) => ({ run: tool("cp", file, "b:/in") }));
+  await row("cp of 200 MB out of it", "s", 3, (tool) => ({ run: tool("cp", "b:/in", `${file}.out`) }));
   for (const tool of [pod, podman]) gone(tool);
-  const running = (tool: Tool) => ({ prepare: () => void (gone(tool), idle(tool)) });
-  await row("rm -f of a running container", "ms", 7, (tool) => ({ run: tool("rm", "-f", "b"), ...running(tool) }));
+  const anew = (tool: Tool, ...command: string[]) => {
+    gone(tool);
+    output(...tool("run", "-d", "--network", "none", "--name", "b", stage.image, ...command));
+  };
+  await row("rm -f of a running container", "ms", 7, (tool) => ({
+    run: tool("rm", "-f", "b"),
+    prepare: () => anew(tool, "sleep", "900"),
+  }));
+  await row("stop of a program that obeys", "ms", 7, (tool) => ({
+    run: tool("stop", "b"),
+    prepare: () => {
+      anew(tool, "sh", "-c", "trap 'exit 0' TERM; sleep 900 & wait");
+      Bun.sleepSync(300); // the trap is set
+    },
+  }));
+  for (const tool of [pod, podman]) anew(tool, "seq", "1", "10");
+  await row("logs of 10 lines", "ms", 15, (tool) => ({ run: tool("logs", "b") }));
   for (const tool of [pod, podman]) gone(tool);
 
   const write = ["sh", "-c", `yes ${"0123456789".repeat(10).slice(1)} | head -n ${lines}`];

@@ -2,7 +2,7 @@
 
 import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
-import type { Container } from "../storage/containers.ts";
+import { type Container, monitorKilled } from "../storage/containers.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
 const headings = {
@@ -45,7 +45,7 @@ export function containerRow(
     CreatedAt: formatTime(record.created),
     RunningFor: formatAge(record.created, nowMs),
     State: shownStatus(state),
-    Status: formatStatus(state, nowMs),
+    Status: `${formatStatus(state, nowMs)}${policyNote(record, state)}`,
     Ports: record.exposedPorts.join(", "),
     Names: record.name,
     Labels: Object.entries(record.labels)
@@ -67,6 +67,11 @@ export function shownStatus(state: Container["state"]): string {
 /** The row with Docker's `4.1kB (virtual 8.1MB)`. */
 export function withSize<T extends object>(row: T, { writableBytes, totalBytes }: ContainerSizes) {
   return { ...row, Size: `${formatSize(writableBytes)} (virtual ${formatSize(totalBytes)})` };
+}
+
+/** A container that its policy would have started again, had somebody been there to do it. */
+function policyNote({ restart }: Container["record"], { error, stopped }: Container["state"]): string {
+  return restart.name !== "no" && error === monitorKilled && !stopped ? `, not restarted: ${monitorKilled}` : "";
 }
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */
