@@ -105,6 +105,15 @@ onBothDrivers("options of pod run", (host) => {
     await host.must("rm", "told");
   });
 
+  test("an id that is not mapped is told with the last one; SELinux's letters do nothing where there is none", async () => {
+    const { code, stderr } = await host.pod(...quietRun, "-u", "2000000000", "starter", "true");
+    expect(code).toBe(125);
+    expect(stderr).toMatch(
+      /no such id here.*\nhint: ids go up to \d+: \/etc\/subuid and \/etc\/subgid give you that many/,
+    );
+    expect(await host.must(...quietRun, "-v", ".:/x:Z", "-v", ".:/y:ro,z", "starter", "echo", "fine")).toBe("fine");
+  });
+
   test("an unknown letter is an error", async () => {
     const { code, stderr } = await host.pod("run", "-itX", "starter");
     expect(code).toBe(125);
