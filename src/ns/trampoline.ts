@@ -19,10 +19,10 @@ const channelFd = 3;
  * over the channel, and the process ends with 127. Throws SyscallError where not even that can be begun.
  */
 export function executeByTrampoline(channel: number, path: string, argv: string[], env: string[]): never {
+  duplicate(channel, channelFd); // before the file is made, which might be given this number
   const file = executableMemory(trampoline(process.arch === "arm64" ? "arm64" : "x64"));
   const [args, environment] = [cstringArray([path, ...argv]), cstringArray(env)];
-  closeOnExecFrom(3);
-  duplicate(channel, channelFd);
+  closeOnExecFrom(channelFd + 1);
   check("execveat", c.execveat(file, cstring(""), args.pointers, environment.pointers, AT_EMPTY_PATH), path);
   throw new Error("unreachable");
 }
