@@ -11,6 +11,7 @@ const record = {
   process: { args: ["sh", "-c", "while true; do sleep 1; done"] },
   labels: { a: "1", b: "2" },
   exposedPorts: ["80/tcp"],
+  restart: { name: "always", maximumRetryCount: 0 },
   network: { mode: "slirp4netns" },
   binds: [{ source: "/a/rather/long/path", destination: "/x", readonly: false }],
   tmpfs: [],
@@ -40,6 +41,14 @@ test("without truncation it is whole", () => {
     Command: '"sh -c while true; do sleep 1; done"',
     Mounts: "/a/rather/long/path",
   });
+});
+
+test("a policy that ended with its monitor is told, unless a user had stopped the container", () => {
+  const finished = "2026-01-02T11:59:58Z";
+  const state = { status: "exited", exitCode: 137, finished, error: "its monitor was killed" } as const;
+  const status = (stopped?: true) => containerRow({ record, state: { ...state, stopped } }, { nowMs: now }).Status;
+  expect(status()).toBe("Exited (137) 2 seconds ago, not restarted: its monitor was killed");
+  expect(status(true)).toBe("Exited (137) 2 seconds ago");
 });
 
 test("a label is asked for by name", () => {
