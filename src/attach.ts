@@ -37,6 +37,7 @@ export interface AttachOptions {
 export type AttachResult = { kind: "exited"; exitCode: number } | { kind: "detached" };
 
 const pipeBufferBytes = 4096; // PIPE_BUF: pipe(7)
+const tellBytes = 1 << 20; // the monitor waits for a client that is some megabytes behind: storage/container-log.ts
 
 /** Waits for the monitor's next message, which is not output. Throws where it has gone. */
 export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
@@ -71,6 +72,7 @@ class Attachment {
   private readonly signals = signalFd([...proxied, SIGWINCH]);
   private readonly changes: number | undefined;
   private readonly detach: DetachScanner;
+  private toldPosition: number;
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
   private stderrIsClosed = false;
@@ -85,6 +87,7 @@ class Attachment {
     this.inputOpen = options.interactive;
     this.detach = new DetachScanner(options.tty ? options.detachKeys : []);
     this.changes = log.watch();
+    this.toldPosition = log.position;
     setNonBlocking(fd, true);
   }
 
@@ -114,6 +117,10 @@ class Attachment {
   private printChunk(): boolean {
     const chunk = this.log.next();
     if (chunk) this.writeOutput(chunk.stream, chunk.bytes);
+    if (this.log.position - this.toldPosition >= tellBytes) {
+      this.toldPosition = this.log.position;
+      this.send({ kind: "read", position: this.toldPosition });
+    }
     return chunk !== undefined;
   }
 

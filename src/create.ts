@@ -2,6 +2,7 @@
 
 import { isAbsolute, normalize, resolve } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
+import type { LogConfig } from "./log-options.ts";
 import { readFileSync } from "./ns/sys/fs.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
@@ -40,6 +41,7 @@ export interface CreateOptions {
   restart: string;
   stopSignal?: string;
   stopTimeoutSeconds?: number;
+  log: LogConfig;
   /** Nobody will attach when it is started. */
   detach: boolean;
 }
@@ -84,6 +86,7 @@ export function toRecord(
     readonlyRootfs: options.readOnly,
     autoRemove: options.autoRemove,
     restart: parseRestart(options),
+    log: options.log,
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
     network,
     extraHosts: options.addHosts.map(checkExtraHost),

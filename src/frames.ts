@@ -52,6 +52,8 @@ export type ClientMessage =
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
   | { kind: "stdin-end" }
+  /** How far it has read the log. */
+  | { kind: "read"; position: number }
   /** From here on also in conversations that come later, over the container's socket. */
   | { kind: "attach" }
   /** A signal after which no restart policy applies: `stop`, and `kill` of the whole. */

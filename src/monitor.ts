@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { controlPath } from "./control.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
+import { logAttributes } from "./log-options.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
@@ -25,6 +26,7 @@ import { repairContainers } from "./repair.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { toSpec } from "./runtimespec.ts";
 import type { RuntimeSpec } from "./spec.ts";
+import { ContainerLog } from "./storage/container-log.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -38,7 +40,6 @@ import {
 import { rootfsMount } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
-import { LogWriter } from "./storage/logs.ts";
 import { Client, type ContainerStreams, Streams } from "./streams.ts";
 
 /** Runs the stage; `clientFd` is the client's socket. It is started before the command knows what will run. */
@@ -102,7 +103,7 @@ const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it"
 /** One run of one container. */
 class Life {
   private state: ContainerState = { status: "created" };
-  private readonly log: LogWriter;
+  private readonly log: ContainerLog;
   private rootfs: MountedRootfs | undefined;
   private slirp: (Slirp & { pidfd: number }) | undefined;
   private network: { userFd: number; networkFd: number } | undefined;
@@ -120,7 +121,8 @@ class Life {
     private readonly container: Container,
     private readonly client: Client | undefined,
   ) {
-    this.log = new LogWriter(container.record.id);
+    const { id, log, labels, process: program } = container.record;
+    this.log = new ContainerLog(id, log, logAttributes(log, labels, program.env));
   }
 
   /** From nothing to the running program. Throws PodError with the step that failed. */
@@ -272,7 +274,7 @@ class Life {
     this.initPidfd = -1;
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
-    const error = this.log.lostBytes ? `${this.log.lostBytes} bytes of its log were lost` : this.state.error;
+    const error = this.log.failure ?? this.state.error;
     const finished = new Date().toISOString();
     this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, error, finished };
   }
@@ -334,6 +336,7 @@ class Life {
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
+    if (message.kind === "read") client.readTo = message.position;
     if (message.kind === "renamed") this.container.record.name = message.name;
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);

@@ -1,7 +1,8 @@
 /**
  * A running container's standard streams, its clients and its log, in one poll(2) loop. Output goes to the log, and
- * clients read it there: none of them, however slow, makes the container wait, and none costs memory. While the
- * program does not read its input, the clients' waits in their sockets.
+ * clients read it there, which costs no memory. None of them, however slow, makes the container wait; but the one that
+ * started it does, before anything is cut off the log that it has not read. While the program does not read its input,
+ * the clients' waits in their sockets.
  */
 
 import { hasCode } from "./errors.ts";
@@ -17,7 +18,8 @@ import { POLLERR, POLLHUP, POLLIN, POLLOUT } from "./ns/constants.ts";
 import { poll, readInto, sendMessage, setNonBlocking, writeFrom } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { setWindowSize } from "./ns/sys/terminal.ts";
-import type { LogStream, LogWriter } from "./storage/logs.ts";
+import type { ContainerLog } from "./storage/container-log.ts";
+import type { LogStream } from "./storage/log-format.ts";
 
 const queueLimitBytes = 1 << 20;
 const readBytes = 1 << 16;
@@ -54,6 +56,8 @@ export class Client {
   private readonly reader = new FrameReader();
   /** Frames that came with the first message: the client does not wait for the container to run. */
   early: Frame[] = [];
+  /** How far it has read the log, as it said last. */
+  readTo = 0;
   isOpen = true;
 
   constructor(readonly fd: number) {
@@ -120,10 +124,11 @@ export class Streams {
     private readonly streams: ContainerStreams,
     /** The one that started the container, where its end is that of the container's input. */
     private readonly first: Client | undefined,
-    private readonly log: LogWriter,
+    private readonly log: ContainerLog,
     private readonly hooks: PumpHooks,
   ) {
     this.clients = first ? [first] : [];
+    if (first) first.readTo = log.sizeBytes;
     for (const { fd } of streams.outputs) setNonBlocking(fd, true);
     if (streams.stdin !== undefined) setNonBlocking(streams.stdin, true);
   }
@@ -146,7 +151,8 @@ export class Streams {
       const events = inputIsFull ? POLLHUP | POLLERR : POLLIN;
       actions.push({ fd: client.fd, events, action: () => this.readClient(client) });
     }
-    for (const output of this.streams.outputs) {
+    const outputs = this.first?.isOpen && this.log.isFarFrom(this.first.readTo) ? [] : this.streams.outputs;
+    for (const output of outputs) {
       actions.push({ fd: output.fd, events: POLLIN, action: () => this.readOutput(output) });
     }
     if (this.streams.stdin !== undefined && this.input.sizeBytes > 0) {

@@ -63,3 +63,9 @@ function parseDuration(text: string): number | undefined {
     total += Number(number) * unitNs[unit!]!;
   return text.startsWith("-") ? -total : total;
 }
+
+/** RFC 3339 with all nine digits, as Docker: `2026-01-02T12:00:00.123456789Z`. */
+export function formatTimestamp(timeNs: bigint): string {
+  const seconds = new Date(Number(timeNs / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
+  return `${seconds}.${String(timeNs % 1_000_000_000n).padStart(9, "0")}Z`;
+}

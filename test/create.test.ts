@@ -19,6 +19,7 @@ const options: CreateOptions = {
   interactive: false,
   autoRemove: false,
   restart: "no",
+  log: { driver: "local", options: {}, maximumBytes: 100 << 20, files: 5 },
   detach: false,
 };
 

@@ -4,6 +4,7 @@ import type { OptionDefs, Options } from "../args.ts";
 import { config } from "../config.ts";
 import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
+import { parseLogConfig } from "../log-options.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
 import { parseSignalName } from "../signal-names.ts";
 import { parseBytes, parseInteger } from "../values.ts";
@@ -23,6 +24,17 @@ export const createArgs = {
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
   label: { type: "string", alias: "l", multiple: true, parse: parseLabel, description: "Set meta data on a container" },
+  "log-driver": {
+    type: "string",
+    default: "local",
+    description: "Logging driver for the container: local, json-file or none",
+  },
+  "log-opt": {
+    type: "string",
+    multiple: true,
+    valueHint: "name=value",
+    description: "Log driver options: max-size=SIZE, max-file=NUMBER",
+  },
   name: { type: "string", description: "Assign a name to the container" },
   network: {
     type: "string",
@@ -115,6 +127,7 @@ export function toCreateOptions(
     interactive: options.interactive,
     autoRemove: options.rm,
     restart: options.restart,
+    log: parseLogConfig(options.logDriver, options.logOpt),
     stopSignal: options.stopSignal,
     stopTimeoutSeconds: options.stopTimeout,
     detach,

@@ -1,13 +1,18 @@
 import { defineCommand } from "citty";
-import { type OptionDefs, parseOptions } from "../args.ts";
+import { type OptionDefs, type Options, parseOptions } from "../args.ts";
+import { PodError } from "../errors.ts";
 import { LogPrinter } from "../format/log-lines.ts";
+import { shortId } from "../format/units.ts";
+import { logAttributes } from "../log-options.ts";
 import * as output from "../output.ts";
-import { findContainer, readContainer } from "../storage/containers.ts";
-import { followLog, readLog } from "../storage/logs.ts";
+import { type ContainerRecord, findContainer, readContainer } from "../storage/containers.ts";
+import { readLogs } from "../storage/logs.ts";
 import { parseTail, parseTime } from "../values.ts";
 
 const args = {
+  details: { type: "boolean", description: "Show the labels and variables that --log-opt labels and env have chosen" },
   follow: { type: "boolean", alias: "f", description: "Follow log output" },
+  names: { type: "boolean", description: "Show whose each line is by name" },
   since: {
     type: "string",
     parse: parseTime,
@@ -26,26 +31,49 @@ const args = {
     parse: parseTime,
     description: 'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
   },
-  container: { type: "positional" },
+  container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
 export default defineCommand({
-  meta: { name: "logs", description: "Fetch the logs of a container" },
+  meta: { name: "logs", description: "Fetch the logs of one or more containers" },
   args,
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
-    const { id } = findContainer(operands[0]!).record;
-    const { tail, since, until } = options;
-    const printer = new LogPrinter(output.write, { timestamps: options.timestamps });
-    if (!options.follow) {
-      for (const chunk of readLog(id, { tail, since, until })) printer.push(chunk);
-      printer.flush();
-      return;
+    const records = operands.map((name) => findContainer(name).record);
+    if (records.some(({ log }) => log.driver === "none")) {
+      throw new PodError("configured logging driver does not support reading");
     }
-    const isRunning = () => readContainer(id)?.state.status === "running";
-    for (const chunk of followLog(id, { tail, since, until }, isRunning)) {
+    const { follow, timestamps } = options;
+    const printers = new Map(
+      records.map((record) => [
+        record.id,
+        new LogPrinter(output.write, { timestamps, label: labelOf(record, records, options) }),
+      ]),
+    );
+    let last: LogPrinter | undefined;
+    for (const [id, chunk] of readLogs([...printers.keys()], options, follow ? isRunning : undefined)) {
+      const printer = printers.get(id)!;
+      if (printer !== last) last?.flush(); // what others have gathered comes first
       printer.push(chunk);
-      printer.flush();
+      if (follow) printer.flush();
+      last = printer;
     }
+    for (const printer of printers.values()) printer.finish();
   },
 });
+
+/** Of several containers each line tells whose it is, as with podman. */
+function labelOf(
+  { id, name, log, labels, process: program }: ContainerRecord,
+  all: ContainerRecord[],
+  { names, details }: Options<typeof args>,
+): string {
+  const whose = names ? name : all.length > 1 ? shortId(id) : "";
+  const attributes = Object.entries(logAttributes(log, labels, program.env)).map(([key, value]) => `${key}=${value}`);
+  return `${whose && `${whose} `}${details ? `${attributes.join(",")} ` : ""}`;
+}
+
+function isRunning(id: string): boolean {
+  const state = readContainer(id)?.state;
+  return state?.status === "running" || state?.restarting === true;
+}

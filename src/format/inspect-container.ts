@@ -4,7 +4,9 @@ import type { ContainerSizes } from "../container-sizes.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
+import { jsonLogFile } from "../storage/json-log.ts";
 import { layerDir } from "../storage/layers.ts";
+import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil } from "./go-values.ts";
 
@@ -23,7 +25,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
     ResolvConfPath: `${dir}/resolv.conf`,
     HostnamePath: `${dir}/hostname`,
     HostsPath: `${dir}/hosts`,
-    LogPath: `${dir}/container.log`,
+    LogPath: logPath(record),
     Name: `/${record.name}`,
     RestartCount: state.restartCount ?? 0,
     Driver: record.driver,
@@ -72,6 +74,10 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
   };
 }
 
+function logPath({ id, log }: Container["record"]): string {
+  return { local: logFile(id), "json-file": jsonLogFile(id), none: "" }[log.driver];
+}
+
 function inspectState(state: Container["state"]) {
   const isRunning = state.status === "running";
   return {
@@ -96,6 +102,7 @@ function hostConfig(record: Container["record"]) {
     Binds: listOrNil(
       record.binds.map(({ source, destination, readonly }) => `${source}:${destination}${readonly ? ":ro" : ""}`),
     ),
+    LogConfig: { Type: record.log.driver, Config: goMap(record.log.options) },
     NetworkMode: record.network.mode,
     PortBindings: goMap({}),
     RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },

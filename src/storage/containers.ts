@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import type { LogConfig } from "../log-options.ts";
 import {
   chmodSync,
   existsSync,
@@ -61,6 +62,7 @@ export interface ContainerRecord {
   readonlyRootfs: boolean;
   autoRemove: boolean;
   restart: RestartPolicy;
+  log: LogConfig;
   /** How long `stop` waits before SIGKILL. */
   stopTimeoutSeconds: number;
   network: { mode: "slirp4netns" | "host" | "none"; allowHostLoopback: boolean };

@@ -1,65 +1,21 @@
-/**
- * Container logs: `container.log` holds the bytes as they came, `container.log.index` a 16-byte record for each chunk:
- * nanoseconds since 1970 (u64), length in bytes (u32), stream (u32: 1 stdout, 2 stderr), little-endian. A chunk is what
- * one read(2) brought, so a line may span several; the reader puts lines together per stream.
- */
+/** Reading containers' logs: log-format.ts says what they are made of. */
 
 import { join } from "node:path";
+import { PodError } from "../errors.ts";
 import { POLLIN } from "../ns/constants.ts";
 import { forgetChanges, patienceMs, poll, watchPaths } from "../ns/sys/descriptor.ts";
-import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from "../ns/sys/fs.ts";
+import { seekData } from "../ns/sys/file.ts";
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "../ns/sys/fs.ts";
+import { decodeRecord, indexFile, type LogRecord, type LogStream, logFile, recordBytes } from "./log-format.ts";
+import { LogWriter } from "./log-writer.ts";
 import { paths } from "./store.ts";
 
-export type LogStream = "stdout" | "stderr";
+export type { LogStream } from "./log-format.ts";
 
 export interface LogChunk {
   timeNs: bigint;
   stream: LogStream;
   bytes: Uint8Array;
-}
-
-const recordBytes = 16;
-
-export function logFile(id: string): string {
-  return join(paths.containers, id, "container.log");
-}
-
-/** The writing side: the monitor's. */
-export class LogWriter {
-  private readonly data: number;
-  private readonly index: number;
-  private readonly record = Buffer.alloc(recordBytes);
-  /** Bytes that could not be written: the disk was full. */
-  lostBytes = 0;
-
-  constructor(id: string) {
-    this.data = openSync(logFile(id), "a", 0o600);
-    this.index = openSync(`${logFile(id)}.index`, "a", 0o600);
-  }
-
-  /** Never throws: a full disk must not stop the container; the loss is counted. */
-  append(stream: LogStream, bytes: Uint8Array): void {
-    let written = 0;
-    try {
-      while (written < bytes.length) written += writeSync(this.data, bytes, written);
-    } catch {
-      this.lostBytes += bytes.length - written;
-    }
-    if (written === 0) return;
-    this.record.writeBigUInt64LE(BigInt(Date.now()) * 1_000_000n, 0);
-    this.record.writeUInt32LE(written, 8);
-    this.record.writeUInt32LE(stream === "stdout" ? 1 : 2, 12);
-    try {
-      writeSync(this.index, this.record);
-    } catch {
-      this.lostBytes += written; // bytes without a record: the reader gives them the time of the chunk before
-    }
-  }
-
-  close(): void {
-    closeSync(this.data);
-    closeSync(this.index);
-  }
 }
 
 export interface LogRange {
@@ -70,15 +26,46 @@ export interface LogRange {
   until?: bigint;
 }
 
-/** What was logged so far, in order. The chunks' buffers are used again: copy what is kept. */
-export function* readLog(id: string, range: LogRange = {}): Generator<LogChunk> {
-  if (!existsSync(logFile(id))) return;
-  const reader = new LogReader(id, range);
+/**
+ * What was logged so far by these containers, in order of time, and what follows as long as `isRunning` says yes of one.
+ * Woken by inotify(7), no polling. The chunks' buffers are used again: copy what is kept.
+ */
+export function* readLogs(
+  ids: string[],
+  range: LogRange = {},
+  isRunning: (id: string) => boolean = () => false,
+): Generator<[id: string, LogChunk]> {
+  const known = ids.filter((id) => existsSync(logFile(id)));
+  const changes = watchPaths(known.flatMap((id) => [indexFile(id), join(paths.containers, id)])); // states are renamed into the folders
+  const places = known.map((id): Place => ({ id, reader: new LogReader(id, range), next: undefined }));
   try {
-    for (let chunk = reader.next(); chunk; chunk = reader.next()) yield chunk;
+    for (;;) {
+      const running = known.some(isRunning); // asked before reading: what is written until the end is read after it
+      for (let place = earliest(places); place; place = earliest(places)) {
+        yield [place.id, place.next!];
+        place.next = undefined;
+      }
+      if (!running) return;
+      poll([{ fd: changes ?? -1, events: POLLIN }], patienceMs(changes));
+      if (changes !== undefined) forgetChanges(changes);
+    }
   } finally {
-    reader.close();
+    for (const { reader } of places) reader.close();
+    if (changes !== undefined) closeSync(changes);
   }
+}
+
+interface Place {
+  id: string;
+  reader: LogReader;
+  /** What has been read and not been given out yet. */
+  next: LogChunk | undefined;
+}
+
+function earliest(places: Place[]): Place | undefined {
+  for (const place of places) place.next ??= place.reader.next();
+  const waiting = places.filter(({ next }) => next);
+  return waiting.reduce<Place | undefined>((a, b) => (a && a.next!.timeNs <= b.next!.timeNs ? a : b), undefined);
 }
 
 /**
@@ -89,46 +76,75 @@ export class LogReader {
   private readonly data: number;
   private readonly index: number;
   private readonly skip: number;
-  private dataAt = 0;
-  private indexAt = 0;
+  private dataAt: number;
+  private indexAt: number;
   private records = Buffer.alloc(recordBytes * 256);
   private recordsLeft: Buffer = Buffer.alloc(0);
   private chunk = Buffer.alloc(1 << 16);
+  private readonly checked = Buffer.alloc(recordBytes);
 
   constructor(
     id: string,
     private readonly range: LogRange = {},
   ) {
     this.data = openSync(logFile(id), "r");
-    this.index = openSync(`${logFile(id)}.index`, "r");
-    this.skip = range.tail === undefined ? 0 : tailStart(this.data, range.tail);
+    this.index = openSync(indexFile(id), "r");
+    this.indexAt = seekData(this.index, 0)?.start ?? 0;
+    this.dataAt = this.begin();
+    this.skip = range.tail === undefined ? 0 : tailStart(this.data, range.tail, this.dataAt);
   }
 
-  /** The next chunk that is there; undefined where there is none yet. Its buffer is used again. */
+  /** The next chunk that is there; undefined where there is none yet. Its buffer is used again. Throws where it has been cut off. */
   next(): LogChunk | undefined {
-    for (let record = this.nextRecord(); record; record = this.nextRecord()) {
+    for (let found = this.nextRecord(); found; found = this.nextRecord()) {
+      const { record, position } = found;
       const start = Math.max(this.dataAt, this.skip);
-      this.dataAt += record.size;
-      if (this.dataAt <= start || !this.isWanted(record.timeNs)) continue;
+      if (record.isCut && record.end > start) throw cutOff();
+      this.dataAt = record.end;
+      if (record.isCut || this.dataAt <= start || !this.isWanted(record.timeNs)) continue;
       const length = this.dataAt - start;
       if (this.chunk.length < length) this.chunk = Buffer.alloc(length);
       const count = readSync(this.data, this.chunk, 0, length, start);
+      this.checkThere(record, position);
       return { timeNs: record.timeNs, stream: record.stream, bytes: this.chunk.subarray(0, count) };
     }
     return undefined;
   }
 
-  private nextRecord(): { timeNs: bigint; size: number; stream: LogStream } | undefined {
-    if (this.recordsLeft.length === 0) {
-      const length = readSync(this.index, this.records, 0, this.records.length, this.indexAt);
-      this.recordsLeft = this.records.subarray(0, length - (length % recordBytes));
-      this.indexAt += this.recordsLeft.length;
-      if (this.recordsLeft.length === 0) return undefined;
+  /** Where the next chunk begins, in all that was ever written. */
+  get position(): number {
+    return this.dataAt;
+  }
+
+  private nextRecord(): { record: LogRecord; position: number } | undefined {
+    for (;;) {
+      if (this.recordsLeft.length === 0) {
+        const length = readSync(this.index, this.records, 0, this.records.length, this.indexAt);
+        this.recordsLeft = this.records.subarray(0, length - (length % recordBytes));
+        if (this.recordsLeft.length === 0) return undefined;
+      }
+      const record = decodeRecord(this.recordsLeft);
+      const position = this.indexAt;
+      this.recordsLeft = this.recordsLeft.subarray(recordBytes);
+      this.indexAt += recordBytes;
+      if (record) return { record, position };
     }
-    const record = this.recordsLeft;
-    this.recordsLeft = record.subarray(recordBytes);
-    const stream = record.readUInt32LE(12) === 1 ? "stdout" : "stderr";
-    return { timeNs: record.readBigUInt64LE(0), size: record.readUInt32LE(8), stream };
+  }
+
+  /** Data goes after its records have: so what was read is right if its record still is what it was. */
+  private checkThere({ end }: LogRecord, position: number): void {
+    readSync(this.index, this.checked, 0, recordBytes, position);
+    const now = decodeRecord(this.checked);
+    if (!now || now.isCut || now.end !== end) throw cutOff();
+  }
+
+  /** Where what has not been cut off begins. */
+  private begin(): number {
+    const first = this.nextRecord();
+    if (!first) return 0;
+    this.indexAt = first.position;
+    this.recordsLeft = Buffer.alloc(0);
+    return first.record.isCut ? first.record.end : 0;
   }
 
   private isWanted(timeNs: bigint): boolean {
@@ -147,19 +163,25 @@ export class LogReader {
   }
 }
 
+function cutOff(): PodError {
+  return new PodError("output was lost: it was cut off the log before it was read", {
+    hint: "give the log more space with --log-opt max-size=…",
+  });
+}
+
 /** Makes a log that is empty, so that it can be read before anything is written. */
 export function makeLog(id: string): void {
   new LogWriter(id).close();
 }
 
-/** The offset where the last `lines` lines begin: read backwards, a block at a time. */
-function tailStart(data: number, lines: number): number {
+/** The offset where the last `lines` lines begin, but not before `begin`: read backwards, a block at a time. */
+function tailStart(data: number, lines: number, begin: number): number {
   const size = fstatSync(data).size;
   if (lines <= 0) return size;
   const block = Buffer.alloc(1 << 16);
   let found = 0;
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - block.length);
+  for (let end = size; end > begin; ) {
+    const start = Math.max(begin, end - block.length);
     readSync(data, block, 0, end - start, start);
     for (let at = end - start - 1; at >= 0; at--) {
       if (block[at] !== 10 || start + at === size - 1) continue; // the newline that ends the last line does not begin one
@@ -167,24 +189,5 @@ function tailStart(data: number, lines: number): number {
     }
     end = start;
   }
-  return 0;
-}
-
-/** What was logged so far and all that follows, until `isRunning` says no. Woken by inotify(7), no polling. */
-export function* followLog(id: string, range: LogRange, isRunning: () => boolean): Generator<LogChunk> {
-  if (!existsSync(logFile(id))) return;
-  const changes = watchPaths([`${logFile(id)}.index`, join(paths.containers, id)]); // the state is renamed into this folder at the end
-  const reader = new LogReader(id, range);
-  try {
-    for (;;) {
-      const running = isRunning(); // asked before reading: what is written until the end is read after it
-      for (let chunk = reader.next(); chunk; chunk = reader.next()) yield chunk;
-      if (!running) return;
-      poll([{ fd: changes ?? -1, events: POLLIN }], patienceMs(changes));
-      if (changes !== undefined) forgetChanges(changes);
-    }
-  } finally {
-    reader.close();
-    if (changes !== undefined) closeSync(changes);
-  }
+  return begin;
 }

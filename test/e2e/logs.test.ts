@@ -1,14 +1,23 @@
 import { beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { onBothDrivers } from "./harness.ts";
+import { binary, onBothDrivers } from "./harness.ts";
 
 onBothDrivers("pod logs", (host) => {
   beforeAll(async () => void (await host.must("pull", "--quiet", "starter")));
 
   const run = (name: string, script: string, ...options: string[]) =>
     host.pod("run", "--network", "none", "--name", name, ...options, "starter", "sh", "-c", script);
+  /** Its output goes to another program; its exit code comes last. */
+  const piped = (into: string, ...args: string[]) =>
+    Bun.spawn(["bash", "-c", `"$@" | ${into}; echo \${PIPESTATUS[0]}`, "-", binary, ...args], {
+      env: host.env,
+      cwd: host.work,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
   const ended = async () => {
     for (let i = 0; i < 200 && (await host.must("ps", "-q")); i++) await Bun.sleep(50);
   };
@@ -109,22 +118,102 @@ onBothDrivers("pod logs", (host) => {
   });
 
   test("a reader that has had enough ends it quietly", async () => {
-    const child = Bun.spawn(
-      [
-        "bash",
-        "-c",
-        `"$0" logs many | head -1; echo \${PIPESTATUS[1]}`,
-        ...[process.env.POD_BINARY ?? join(import.meta.dir, "../../dist/pod")],
-      ],
-      {
-        env: host.env,
-        cwd: host.work,
-        stdout: "pipe",
-        stderr: "pipe",
-      },
-    );
-    expect(await child.stdout.text()).toBe("1\n0\n");
+    const child = piped("head -1", "logs", "many");
+    expect(await child.stdout.text()).toBe("1\n141\n"); // as SIGPIPE would end it
     expect(await child.stderr.text()).toBe("");
+  });
+
+  test("a log keeps to its limit: its beginning goes, between lines, also over several runs and under a reader", async () => {
+    const options = ["--log-opt", "max-size=2m", "--log-opt", "max-file=4"];
+    await run("bounded", "seq 1 3000000; echo end", ...options, "-d");
+    const follower = host.spawn("logs", "-f", "bounded");
+    const heard = await follower.stdout.text();
+    expect(heard.endsWith("3000000\nend\n")).toBe(true);
+    await host.must("start", "-a", "bounded");
+    const lines = (await host.must("logs", "bounded")).split("\n");
+    expect(lines.at(-1)).toBe("end");
+    const first = Number(lines[0]);
+    expect(first).toBeGreaterThan(1_000_000);
+    expect(lines.slice(0, -1).every((line, index) => Number(line) === first + index)).toBe(true);
+    expect(await host.must("logs", "--tail", "2", "bounded")).toBe("3000000\nend");
+    const { blocks } = statSync(await host.must("inspect", "-f", "{{.LogPath}}", "bounded"));
+    expect(blocks * 512).toBeLessThan(8.5 * 2 ** 20);
+  });
+
+  test("who runs it gets all of its output, however slow and however small the log; one that attached later is told", async () => {
+    const options = ["--log-opt", "max-size=1m", "--network", "none"];
+    const script = "seq 1 4000000";
+    const slow = piped("(sleep 2; tail -n 1)", "run", "--rm", ...options, "starter", "sh", "-c", script);
+    await run("flood", `read x; ${script}`, "-di", ...options);
+    const late = piped("(sleep 2; cat >/dev/null)", "attach", "flood");
+    await Bun.sleep(200);
+    const quick = host.spawn("attach", "flood");
+    quick.stdin.write("go\n");
+    quick.stdin.flush();
+    expect((await quick.stdout.text()).length).toBe(30_888_896);
+    expect(await slow.stdout.text()).toBe("4000000\n0\n");
+    expect(await late.stdout.text()).toBe("1\n");
+    expect(await late.stderr.text()).toContain("output was lost: it was cut off the log before it was read");
+  });
+
+  test("--log-driver json-file writes Docker's files too, with the labels and variables that are asked for", async () => {
+    const options = ["max-size=10k", "max-file=3", "labels=stage", "env=COLOUR"].flatMap((each) => ["--log-opt", each]);
+    const long = "head -c 20000 /dev/zero | tr '\\0' x; echo; seq 1 1000; sleep 0.1; echo err >&2; printf unfinished";
+    await run("json", long, "--log-driver", "json-file", ...options, "-l", "stage=test", "-e", "COLOUR=red");
+    const path = await host.must("inspect", "-f", "{{.LogPath}}", "json");
+    expect(path).toEndWith("-json.log");
+    const read = (file: string) =>
+      readFileSync(file, "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+    const entries = [`${path}.2`, `${path}.1`, path].flatMap(read);
+    expect(entries.slice(-3)).toEqual([
+      { log: "1000\n", stream: "stdout", attrs: { stage: "test", COLOUR: "red" }, time: expect.any(String) },
+      { log: "err\n", stream: "stderr", attrs: { stage: "test", COLOUR: "red" }, time: expect.any(String) },
+      { log: "unfinished", stream: "stdout", attrs: { stage: "test", COLOUR: "red" }, time: expect.any(String) },
+    ]);
+    for (const name of [`${path}.2`, `${path}.1`, path]) expect(statSync(name).size).toBeLessThanOrEqual(10 * 1024);
+    expect(existsSync(`${path}.3`)).toBe(false);
+    expect(await host.must("logs", "--details", "--tail", "1", "json")).toBe("stage=test,COLOUR=red unfinished");
+    const parts = await run("parts", "head -c 20000 /dev/zero | tr '\\0' x; echo", "--log-driver", "json-file");
+    expect(parts.stdout.length).toBe(20_001);
+    const sizes = read(await host.must("inspect", "-f", "{{.LogPath}}", "parts")).map(({ log }) => log.length);
+    expect(sizes).toEqual([16384, 3617]);
+  });
+
+  test("--log-driver none shows the output and keeps nothing", async () => {
+    expect(await run("unlogged", "seq 1 5", "--log-driver", "none")).toMatchObject({
+      code: 0,
+      stdout: "1\n2\n3\n4\n5\n",
+    });
+    expect(await host.pod("logs", "unlogged")).toMatchObject({
+      code: 1,
+      stderr: "pod: configured logging driver does not support reading\n",
+    });
+    expect(
+      existsSync(
+        join(host.dataDir, "containers", await host.must("inspect", "-f", "{{.Id}}", "unlogged"), "container.log"),
+      ),
+    ).toBe(false);
+    const options = {
+      "--log-driver=journald": "no log driver named 'journald' is registered",
+      "--log-opt=x=1": "unknown log opt 'x' for local log driver",
+      "--log-opt=max-file=0": "max-file cannot be less than 1",
+      "--log-opt=max-size=big": "invalid size: 'big'",
+    };
+    for (const [option, text] of Object.entries(options)) {
+      const { code, stderr } = await host.pod("run", "--rm", option, "starter", "true");
+      expect({ option, code, stderr }).toEqual({ option, code: 125, stderr: expect.stringContaining(text) });
+    }
+  });
+
+  test("of several containers the lines come in order of time, each with its container's id or name", async () => {
+    await run("left", "echo 1; sleep 0.4; echo 3", "-d");
+    await run("right", "sleep 0.2; echo 2; printf unfinished", "-d");
+    expect(await host.must("logs", "-f", "--names", "left", "right")).toBe("left 1\nright 2\nleft 3\nright unfinished");
+    const id = await host.must("inspect", "-f", "{{.Id}}", "left");
+    expect(await host.must("logs", "--tail", "1", "left", "left")).toBe(`${id.slice(0, 12)} 3`);
   });
 
   test("a name that is not there is Docker's error", async () => {

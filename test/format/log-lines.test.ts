@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { formatTimestamp, LogPrinter } from "../../src/format/log-lines.ts";
+import { LogPrinter } from "../../src/format/log-lines.ts";
+import { formatTimestamp } from "../../src/values.ts";
 
 const at = (text: string, stream: "stdout" | "stderr" = "stdout", timeNs = 0n) => ({
   stream,

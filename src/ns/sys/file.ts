@@ -229,6 +229,15 @@ export function seekData(fd: number, position: number): { start: number; end: nu
   return { start, end: check("lseek", c.lseek(fd, start, SEEK_HOLE), `descriptor ${fd}`) };
 }
 
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** Gives the file's first `sizeBytes` back to the file system: they read as zeros, and no offset changes. fallocate(2). */
+export function punchHole(fd: number, sizeBytes: number): void {
+  const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  check("fallocate", c.fallocate(fd, mode, 0, sizeBytes), `descriptor ${fd}`);
+}
+
 /** The names in a directory, from getdents64(2) on the descriptor itself; `.` and `..` are left out. */
 export function listDirectory(dirFd: number): { name: string; isDirectory: boolean }[] {
   const entries: { name: string; isDirectory: boolean }[] = [];
