@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(life|exec)\.ts$/,
   /^(image|image-mount|save|container|container-root|container-sizes|copy|events|rename|stats|top|monitor|login|search|manifest-list|manifest-push|prune|system|unshare|prepare)\.ts$/,
-  /^(create|control|driver|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
+  /^(create|control|driver|ending|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,

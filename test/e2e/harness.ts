@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, setDefaultTimeout, test } from "bun:test
 import { accessSync, existsSync, mkdirSync, mkdtempSync, constants as mode } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { forceRemove, leftovers, processesNow } from "./leftovers.ts";
+import { forceRemove, leftovers, processesNow, processesOf } from "./leftovers.ts";
 import { exitCode, openSession, type Session } from "./terminal.ts";
 
 /** What is tested: POD_BINARY, else what scripts/build.ts made. */
@@ -126,6 +126,11 @@ export class Host {
   /** Processes, mounts, sockets and temporary files of pod's that are here now, one line each. */
   leftovers(): string[] {
     return leftovers(this.base, this.before);
+  }
+
+  /** Pids of pod's processes that are here now. */
+  processes(): number[] {
+    return processesOf(this.base, this.before).map(Number);
   }
 
   /** What is left of finished containers while images stay; processes have five seconds to end. */
