@@ -205,7 +205,7 @@ export function readName(name: string): string | undefined {
   try {
     return readlinkSync(join(paths.names, name));
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (hasCode(error, "ENOENT", "ENAMETOOLONG")) return undefined;
     throw error;
   }
 }
