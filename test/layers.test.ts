@@ -92,6 +92,15 @@ test("the environment is read in config.ts only", () => {
   expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
 });
 
+test("the clock that people set is read for what is shown, recorded or compared with such times: waits use the other", () => {
+  const clock = /(?<!performance)\.now\(\)|new Date\(\)/;
+  const shown = /^(format\/|values\.ts|events\.ts)/;
+  const recorded = /^(create|monitor|repair|commit|import)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
+  const told = /^net\/(auth|refusal)\.ts/; // of servers: a token's life, Retry-After
+  const readers = [...files].filter(([, text]) => clock.test(text)).map(([file]) => file);
+  expect(readers.filter((file) => ![shown, recorded, told].some((kind) => kind.test(file)))).toEqual([]);
+});
+
 /** What is loaded before the user namespace is entered: a threaded process cannot enter one (user_namespaces(7)). */
 const early = new Set(["main.ts", "prepare.ts"].flatMap((file) => [...closure(file)]));
 const threaded = /^(stream|tty|readline|net|http|https|http2|tls|crypto|zlib|worker_threads|consola)(\/promises)?$/;
