@@ -136,19 +136,24 @@ export class Host {
   /** What is left of finished containers while images stay; processes have five seconds to end. */
   async leftoversWithoutImages(): Promise<string[]> {
     const image = /^file: .*\/data\/pod\/(blobs|layers|l)\//;
-    const left = () => this.leftovers().filter((line) => !image.test(line));
-    for (let i = 0; i < 50 && left().length > 0; i++) await Bun.sleep(100);
-    return left();
+    return await lastOf(() => this.leftovers().filter((line) => !image.test(line)));
   }
 
   /** Resets the store and fails where anything of it is still there after five seconds. */
   async close(): Promise<void> {
     const reset = await this.pod("system", "reset", "-f");
-    for (let i = 0; i < 50 && this.leftovers().length > 0; i++) await Bun.sleep(100);
-    const left = this.leftovers();
+    const left = await lastOf(() => this.leftovers());
     forceRemove(this.base);
     if (reset.code !== 0) throw new Error(`pod system reset -f: exit code ${reset.code}\n${reset.stderr}`);
     if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);
+  }
+}
+
+/** What it finds at last: nothing, or what is still there after five seconds. */
+async function lastOf(find: () => string[]): Promise<string[]> {
+  for (const deadline = performance.now() + 5000; ; await Bun.sleep(100)) {
+    const found = find();
+    if (found.length === 0 || performance.now() > deadline) return found;
   }
 }
 
