@@ -74,6 +74,7 @@ function settingsOf(record: ContainerRecord, { config }: Image): NonNullable<Ima
     Entrypoint: entrypoint.length ? entrypoint : null,
     Cmd: command.length ? command : null,
     WorkingDir: workingDir,
+    Healthcheck: record.health?.check ?? (config.config?.Healthcheck ? { Test: ["NONE"] } : undefined),
     Labels: record.labels,
     StopSignal: stopSignal,
   };

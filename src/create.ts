@@ -2,6 +2,7 @@
 
 import { isAbsolute, normalize, resolve } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
+import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
 import type { LogConfig } from "./log-options.ts";
 import { readFileSync } from "./ns/sys/fs.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
@@ -42,6 +43,8 @@ export interface CreateOptions {
   stopSignal?: string;
   stopTimeoutSeconds?: number;
   log: LogConfig;
+  /** Undefined values are the image's. With `none` there is no check, whatever the image says. */
+  health: { check: Healthcheck; none: boolean; onFailure: HealthAction };
   /** Nobody will attach when it is started. */
   detach: boolean;
 }
@@ -87,6 +90,7 @@ export function toRecord(
     autoRemove: options.autoRemove,
     restart: parseRestart(options),
     log: options.log,
+    health: toHealth(options.health, config),
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
     network,
     extraHosts: options.addHosts.map(checkExtraHost),
@@ -169,6 +173,14 @@ function readEnvFile(path: string): string[] {
 function splitPair(pair: string): [string, string] {
   const at = pair.indexOf("=");
   return at === -1 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
+}
+
+function toHealth(
+  { check, none, onFailure }: CreateOptions["health"],
+  config: NonNullable<Image["config"]["config"]>,
+): ContainerRecord["health"] {
+  const merged = none ? undefined : mergeHealthcheck(check, config.Healthcheck);
+  return merged && { check: merged, shell: config.Shell ?? ["/bin/sh", "-c"], onFailure };
 }
 
 /** Throws UsageError with Docker's text where it is none. */

@@ -8,12 +8,11 @@ import { completeEnvironment } from "./create.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { carry } from "./exec-streams.ts";
 import { allCapabilities } from "./ns/capabilities.ts";
-import { startInContainer } from "./ns/exec.ts";
-import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
+import { type ExecRequest, startInContainer } from "./ns/exec.ts";
 import { pipe } from "./ns/sys/descriptor.ts";
-import { close } from "./ns/sys/file.ts";
 import { readFileSync } from "./ns/sys/fs.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
+import { restartSingleThreaded, ThreadsError } from "./ns/userns.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./spec.ts";
 import { type Container, containerDir, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
@@ -41,27 +40,27 @@ export function exec(text: string, options: ExecOptions): number {
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
   const ends = openStreams(options);
-  const { pid, channel } = startInContainer({
+  const { pid, terminal } = start({
     process: toProcess(container, options),
     user: options.user ?? container.record.process.user,
     windowSize: options.tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined,
     namespaces: namespacesOf(container),
     fds: ends.theirs,
   });
-  for (const fd of ends.theirs) if (fd !== null) close(fd);
-  let terminal: number | undefined;
-  for (;;) {
-    const { message, fds } = receiveFromInit(channel);
-    if (message.kind !== "terminal") break;
-    terminal = fds[0];
-  }
-  tellInit(channel, {});
-  awaitProgram(channel, options.command[0]!);
   recordContainerEvent(`exec_start: ${options.command.join(" ")}`, container.record);
   if (options.detach) return 0;
   const exitCode = carry(pid, { ...ends.ours, terminal }, options);
   recordContainerEvent("exec_die", container.record, { exitCode: String(exitCode) });
   return exitCode;
+}
+
+function start(request: ExecRequest): ReturnType<typeof startInContainer> {
+  try {
+    return startInContainer(request);
+  } catch (error) {
+    if (error instanceof ThreadsError) restartSingleThreaded();
+    throw error;
+  }
 }
 
 function checkRuns({ record, state }: Container): void {

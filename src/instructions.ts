@@ -2,6 +2,7 @@
 
 import { posix } from "node:path";
 import { UsageError } from "./errors.ts";
+import { parseHealthcheck } from "./health.ts";
 import type { ImageConfig } from "./spec.ts";
 import { parseKeyValue } from "./values.ts";
 
@@ -29,6 +30,7 @@ const instructions: Record<string, (rest: string, config: Config) => Config> = {
   ENTRYPOINT: (rest, config) => ({ Entrypoint: toCommand(rest, config) }),
   ENV: (rest, config) => ({ Env: withVariables(config.Env ?? [], pairsOf("ENV", rest, config)) }),
   EXPOSE: (rest, config) => ({ ExposedPorts: { ...config.ExposedPorts, ...setOf(wordsOf(rest, config).map(toPort)) } }),
+  HEALTHCHECK: (rest) => ({ Healthcheck: parseHealthcheck(rest, parseList) }),
   LABEL: (rest, config) => ({ Labels: { ...config.Labels, ...Object.fromEntries(pairsOf("LABEL", rest, config)) } }),
   ONBUILD: (rest, config) => ({ OnBuild: [...(config.OnBuild ?? []), rest] }),
   STOPSIGNAL: (rest, config) => ({ StopSignal: oneWord("STOPSIGNAL", rest, config) }),

@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { controlPath } from "./control.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
+import { type Health, type HealthAction, toPlan } from "./health.ts";
+import { HealthMonitor } from "./health-monitor.ts";
 import { logAttributes } from "./log-options.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
@@ -25,6 +27,7 @@ import { mappedIds, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { toSpec } from "./runtimespec.ts";
+import { signalNumber } from "./signal-names.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
 import {
@@ -95,6 +98,7 @@ function waitForLaunch(client: Client): Launch | undefined {
   }
 }
 
+const SIGKILL = 9;
 const SIGCONT = 18;
 const SIGSTOP = 19;
 
@@ -116,6 +120,11 @@ class Life {
   /** Descriptors of the running container's namespaces, for `exec`. */
   private namespaces: number[] = [];
   private startedAtMs = 0;
+  private health: HealthMonitor | undefined;
+  /** When a program that was asked to end gets SIGKILL. */
+  private killAtMs: number | undefined;
+  /** Whatever its restart policy says. */
+  private startsAgain = false;
 
   constructor(
     private readonly container: Container,
@@ -139,7 +148,8 @@ class Life {
     this.listener = this.listen();
 
     const { user, init: reaper, args } = record.process;
-    tellInit(channel, { spec: this.writeSpec(), user, reaper, windowSize } satisfies InitRequest);
+    const spec = this.writeSpec();
+    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
     const { fds } = receiveFromInit(channel);
     if (program) this.startNetwork(program, fds);
     else for (const fd of fds) close(fd);
@@ -163,13 +173,16 @@ class Life {
     close(channel);
 
     this.startedAtMs = performance.now();
+    this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
+    if (this.health) this.state.health = this.health.health;
     putState(record.id, this.state);
     recordContainerEvent("start", record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
     this.streams = new Streams(streams, first, this.log, {
       onMessage: (message, client) => this.answer(message, client),
       watched: () => this.watched(),
+      waitMs: () => this.waitMs(),
     });
     if (this.client && !first) this.streams.addClient(this.client);
     if (!record.process.openStdin) this.streams.endInput();
@@ -178,7 +191,10 @@ class Life {
 
   /** Until the container's first process has ended and all of its output is written. */
   watch(): void {
-    while (this.initPidfd !== -1) this.streams!.pump();
+    while (this.initPidfd !== -1) {
+      this.streams!.pump();
+      this.tick();
+    }
     this.streams!.drainOutputs();
   }
 
@@ -266,7 +282,47 @@ class Life {
     ];
     if (this.slirp) watched.push({ fd: this.slirp.pidfd, action: () => this.slirpEnded() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
-    return watched;
+    return [...watched, ...(this.health?.watched ?? [])];
+  }
+
+  private waitMs(): number {
+    const waits = [this.health?.waitMs ?? -1, this.killAtMs === undefined ? -1 : this.killAtMs - performance.now()];
+    const known = waits.filter((wait) => wait !== -1);
+    return known.length ? Math.max(0, Math.min(...known)) : -1;
+  }
+
+  private tick(): void {
+    this.health?.tick(this.state.paused === true);
+    if (this.killAtMs === undefined || performance.now() < this.killAtMs) return;
+    this.killAtMs = undefined;
+    this.kill(SIGKILL);
+  }
+
+  private watchHealth(spec: RuntimeSpec): void {
+    const { health, process: program } = this.container.record;
+    const plan = health && toPlan(health.check, health.shell);
+    if (!plan) return;
+    const process = { ...spec.process, args: plan.command, terminal: false };
+    const request = { process, user: program.user, namespaces: this.namespaces };
+    this.health = new HealthMonitor(plan, request, (before) => this.healthChecked(before));
+  }
+
+  private healthChecked(before: Health["status"]): void {
+    const { record } = this.container;
+    const { health } = this.health!;
+    this.putState({ health });
+    if (health.status === before) return;
+    recordContainerEvent(`health_status: ${health.status}`, record);
+    if (health.status === "unhealthy") this.treat(record.health!.onFailure);
+  }
+
+  private treat(action: HealthAction): void {
+    if (action === "none") return;
+    if (action === "stop") this.putState({ stopped: true });
+    if (action === "kill") return this.kill(SIGKILL);
+    this.startsAgain = action === "restart";
+    this.kill(signalNumber(this.container.record.process.stopSignal));
+    this.killAtMs = performance.now() + this.container.record.stopTimeoutSeconds * 1000;
   }
 
   private initEnded(): void {
@@ -374,7 +430,7 @@ class Life {
     const { exitCode = 0, restartCount = 0, stopped } = this.state;
     if (this.state.status !== "exited" || stopped) return;
     const livedMs = performance.now() - this.startedAtMs;
-    const delayMs = restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
+    const delayMs = this.startsAgain ? 0 : restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
     if (delayMs === undefined) return;
     this.listener = this.listen();
     putState(record.id, { ...this.state, restarting: true, restartCount: restartCount + 1 });
@@ -401,6 +457,7 @@ class Life {
   }
 
   private cleanUp(): void {
+    this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.releaseSlirp();
     this.rootfs?.unmount();

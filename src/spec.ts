@@ -56,7 +56,14 @@ export interface ImageConfig extends Platform {
     Shell?: string[];
     OnBuild?: string[] | null;
     /** Times in nanoseconds. */
-    Healthcheck?: { Test?: string[]; Interval?: number; Timeout?: number; StartPeriod?: number; Retries?: number };
+    Healthcheck?: {
+      Test?: string[];
+      Interval?: number;
+      Timeout?: number;
+      StartPeriod?: number;
+      StartInterval?: number;
+      Retries?: number;
+    };
   };
   rootfs: { type: "layers"; diff_ids: string[] };
   history?: {

@@ -111,6 +111,8 @@ export interface PumpHooks {
   onMessage(message: ClientMessage, client: Client): void;
   /** Further descriptors to watch, asked anew each time round: when one is readable its action runs. */
   watched(): { fd: number; action: () => void }[];
+  /** How long to wait for any of it: milliseconds, or -1. */
+  waitMs(): number;
 }
 
 /** Moves bytes between the container, the log and the clients. */
@@ -159,7 +161,7 @@ export class Streams {
       actions.push({ fd: this.streams.stdin, events: POLLOUT, action: () => this.writeInput() });
     }
     for (const { fd, action } of this.hooks.watched()) actions.push({ fd, events: POLLIN, action });
-    const events = poll(actions, -1);
+    const events = poll(actions, this.hooks.waitMs());
     actions.forEach(({ action }, index) => {
       if (events[index]) action();
     });

@@ -56,7 +56,7 @@ export function parseTime(text: string, nowMs = Date.now()): bigint {
 }
 
 /** Go's time.ParseDuration in nanoseconds; undefined where it is none. */
-function parseDuration(text: string): number | undefined {
+export function parseDuration(text: string): number | undefined {
   if (!/^-?(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g))

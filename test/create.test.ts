@@ -20,6 +20,7 @@ const options: CreateOptions = {
   interactive: false,
   autoRemove: false,
   restart: "no",
+  health: { check: {}, none: false, onFailure: "none" },
   log: { driver: "local", options: {}, maximumBytes: 100 << 20, files: 5 },
   detach: false,
 };

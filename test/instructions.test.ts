@@ -15,6 +15,12 @@ const cases: [string, object][] = [
   ["ENV PATH=$PATH:/opt", { Env: ["PATH=/bin:/opt", "A=1"] }],
   ["ENV A two words", { Env: ["PATH=/bin", "A=two words"] }],
   ["EXPOSE 80 53/udp", { ExposedPorts: { "80/tcp": {}, "53/udp": {} } }],
+  ["HEALTHCHECK NONE", { Healthcheck: { Test: ["NONE"] } }],
+  [
+    "HEALTHCHECK --interval=5s --retries=2 CMD curl -f $URL",
+    { Healthcheck: { Test: ["CMD-SHELL", "curl -f $URL"], Interval: 5e9, Retries: 2 } },
+  ],
+  ['healthcheck CMD ["true"]', { Healthcheck: { Test: ["CMD", "true"] } }],
   ['LABEL a="b c" d=', { Labels: { a: "b c", d: "" } }],
   ["ONBUILD RUN true", { OnBuild: ["RUN true"] }],
   ["STOPSIGNAL SIGQUIT", { StopSignal: "SIGQUIT" }],
@@ -34,6 +40,8 @@ test("an entry point keeps the command that was set with it", () => {
 });
 
 for (const [change, words] of [
+  ["HEALTHCHECK RUN x", 'Unknown type "RUN" in HEALTHCHECK (try CMD)'],
+  ["HEALTHCHECK --often=1 CMD x", "unknown flag: often"],
   ["RUN true", "RUN is not a valid change command"],
   ["ENV", "ENV requires at least one argument"],
   ["ENV a=1 b", 'can\'t find = in "b"'],

@@ -4,6 +4,7 @@ import type { OptionDefs, Options } from "../args.ts";
 import { config } from "../config.ts";
 import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
+import { healthActions, parsePeriod, parseRetries } from "../health.ts";
 import { parseLogConfig } from "../log-options.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
 import { parseSignalName } from "../signal-names.ts";
@@ -20,6 +21,35 @@ export const createArgs = {
   entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
   env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
   "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
+  "health-cmd": { type: "string", description: "Command to run to check health" },
+  "health-interval": { type: "string", parse: parsePeriod, description: "Time between running the check (ms|s|m|h)" },
+  "health-on-failure": {
+    type: "string",
+    default: "none",
+    valueHint: "action",
+    parse: parseHealthAction,
+    description: `What to do with a container that has become unhealthy: ${healthActions.join(", ")}`,
+  },
+  "health-retries": {
+    type: "string",
+    parse: parseRetries,
+    description: "Consecutive failures needed to report unhealthy",
+  },
+  "health-start-interval": {
+    type: "string",
+    parse: parsePeriod,
+    description: "Time between running the check during the start period (ms|s|m|h)",
+  },
+  "health-start-period": {
+    type: "string",
+    parse: parsePeriod,
+    description: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)",
+  },
+  "health-timeout": {
+    type: "string",
+    parse: parsePeriod,
+    description: "Maximum time to allow one check to run (ms|s|m|h)",
+  },
   hostname: { type: "string", alias: "h", description: "Container host name" },
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
@@ -43,6 +73,7 @@ export const createArgs = {
     default: "slirp4netns",
     description: "Connect a container to a network: slirp4netns, host or none",
   },
+  "no-healthcheck": { type: "boolean", description: "Disable any container-specified HEALTHCHECK" },
   platform: {
     type: "string",
     parse: (text: string) => formatPlatform(parsePlatform(text)),
@@ -127,11 +158,33 @@ export function toCreateOptions(
     interactive: options.interactive,
     autoRemove: options.rm,
     restart: options.restart,
+    health: toHealthOptions(options),
     log: parseLogConfig(options.logDriver, options.logOpt),
     stopSignal: options.stopSignal,
     stopTimeoutSeconds: options.stopTimeout,
     detach,
   };
+}
+
+function toHealthOptions(options: Options<typeof createArgs>): CreateOptions["health"] {
+  const check = {
+    Test: options.healthCmd === undefined ? undefined : ["CMD-SHELL", options.healthCmd],
+    Interval: options.healthInterval,
+    Timeout: options.healthTimeout,
+    StartPeriod: options.healthStartPeriod,
+    StartInterval: options.healthStartInterval,
+    Retries: options.healthRetries,
+  };
+  if (options.noHealthcheck && Object.values(check).some((value) => value !== undefined)) {
+    throw new UsageError("--no-healthcheck conflicts with --health-* options");
+  }
+  return { check, none: options.noHealthcheck, onFailure: options.healthOnFailure };
+}
+
+function parseHealthAction(text: string): CreateOptions["health"]["onFailure"] {
+  const action = healthActions.find((each) => each === text);
+  if (action) return action;
+  throw new UsageError(`must be one of ${healthActions.join(", ")}`);
 }
 
 const pullPolicies = ["always", "missing", "never"] as const;

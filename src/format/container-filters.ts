@@ -35,7 +35,7 @@ export const containerTests: FilterTests<Container> = {
   },
   health: (value) => {
     checkValue("health", value, healths);
-    return () => value === "none"; // there are no checks yet
+    return ({ state }) => (state.health?.status ?? "none") === value;
   },
   id:
     (value) =>

@@ -69,11 +69,16 @@ export function withSize<T extends object>(row: T, { writableBytes, totalBytes }
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */
 export function formatStatus(state: Container["state"], nowMs = Date.now()): string {
   if (state.status === "running") {
-    return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}${state.paused ? " (Paused)" : ""}`;
+    return `Up ${formatDuration(nowMs - Date.parse(state.started ?? ""))}${state.paused ? " (Paused)" : healthNote(state.health)}`;
   }
   if (state.status === "created") return "Created";
   if (state.restarting) return `Restarting (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
   return `Exited (${state.exitCode ?? 0}) ${formatAge(state.finished, nowMs)}`.trimEnd();
+}
+
+function healthNote(health: Container["state"]["health"]): string {
+  if (!health) return "";
+  return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
 }
 
 /** Docker's ellipsis: `length` characters, the last of them `…`. */

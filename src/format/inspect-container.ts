@@ -63,6 +63,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       StdinOnce: program.stdinOnce,
       Env: program.env,
       Cmd: listOrNil(program.command),
+      Healthcheck: record.health?.check,
       Image: record.image.reference,
       WorkingDir: program.workingDir,
       Entrypoint: listOrNil(program.entrypoint),
@@ -71,6 +72,19 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       StopTimeout: record.stopTimeoutSeconds,
     },
     NetworkSettings: { Ports: goMap({}), Networks: goMap({ [record.network.mode]: {} }) },
+  };
+}
+
+function inspectHealth({ status, failingStreak, log }: NonNullable<Container["state"]["health"]>) {
+  return {
+    Status: status,
+    FailingStreak: failingStreak,
+    Log: log.map(({ start, end, exitCode, output }) => ({
+      Start: start,
+      End: end,
+      ExitCode: exitCode,
+      Output: output,
+    })),
   };
 }
 
@@ -92,7 +106,7 @@ function inspectState(state: Container["state"]) {
     Error: state.error ?? "",
     StartedAt: state.started ?? zeroTime,
     FinishedAt: state.finished ?? zeroTime,
-    Health: undefined, // in no JSON, and nil to a template, as with Docker where a container has no check
+    Health: state.health && inspectHealth(state.health), // without a check in no JSON, and nil to a template
   };
 }
 

@@ -1,5 +1,6 @@
 /** One more process in a running container, for `exec`: made in copies of the command. */
 
+import { hasCode } from "../errors.ts";
 import type { RuntimeProcess } from "../spec.ts";
 import {
   CLONE_NEWCGROUP,
@@ -10,6 +11,7 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from "./constants.ts";
+import { awaitProgram, receiveFromInit, receiveReport, tellInit } from "./handshake.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
@@ -18,7 +20,7 @@ import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { setns, unlessErrno } from "./sys/namespace.ts";
 import { joinNewSessionKeyring, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
 import type { WindowSize } from "./sys/terminal.ts";
-import { becomeRoot, enterUserNamespace } from "./userns.ts";
+import { becomeRoot, beginUserNamespace, ThreadsError } from "./userns.ts";
 
 export interface ExecRequest {
   process: RuntimeProcess;
@@ -35,16 +37,46 @@ export interface ExecRequest {
 const kinds = [CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
 
 /**
- * Starts it. `pid` is a process outside the container, which ends with the program and its exit code (128 + signal where
- * one ended it); `channel` speaks as init does: handshake.ts.
+ * Starts it, and returns when it runs. `pid` is a process outside the container, which ends with the program and its exit
+ * code (128 + signal where one ended it); `terminal` is the master of its terminal. The request's descriptors are closed.
+ * Throws CommandError 126 or 127 where it can't be started, ThreadsError where no copy of this process could enter.
  */
-export function startInContainer(request: ExecRequest): { pid: number; channel: number } {
+export function startInContainer(request: ExecRequest): { pid: number; terminal: number | undefined } {
+  const { pid, channel, terminal } = enterByCopy(request);
+  for (const fd of new Set(request.fds)) if (fd !== null) close(fd);
+  tellInit(channel, {});
+  awaitProgram(channel, request.process.args[0]!);
+  return { pid, terminal };
+}
+
+const copies = 5;
+
+/**
+ * Where many start at once, one copy in some thousands gets threads from the engine before it has entered, or is aborted by
+ * it: then another is made. Nothing of the program has run until the one that is "ready" is told to go on.
+ */
+function enterByCopy(request: ExecRequest): { pid: number; channel: number; terminal: number | undefined } {
+  for (let count = 0; count < copies; count++) {
+    const { pid, channel } = startCopy(request);
+    const report = receiveReport(channel);
+    if (report?.message.kind === "ready") return { pid, channel, terminal: undefined };
+    if (report?.message.kind === "terminal") {
+      receiveFromInit(channel); // "ready"
+      return { pid, channel, terminal: report.fds[0] };
+    }
+    close(channel);
+    waitPid(pid, true);
+  }
+  throw new ThreadsError();
+}
+
+function startCopy(request: ExecRequest): { pid: number; channel: number } {
   const [channel, remote] = socketPair("packets");
   const pid = fork(() => {
     setSid();
     setSignalMask("set", []);
-    takeDescriptors(request.fds);
-    closeInherited([remote, ...request.namespaces]);
+    takeDescriptors([null, null, null]);
+    closeInherited([remote, ...request.namespaces, ...request.fds.filter((fd) => fd !== null)]);
     process.chdir("/");
     setTitle("pod exec");
     return join(remote, request);
@@ -56,7 +88,7 @@ export function startInContainer(request: ExecRequest): { pid: number; channel: 
 function join(channel: number, request: ExecRequest): number {
   let pid = 0;
   try {
-    enterUserNamespace(); // the container's is nested in it: only its root may join
+    beginUserNamespace()(); // the container's is nested in it: only its root may join
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
     const mounts = request.namespaces.at(-1)!;
     request.namespaces.slice(0, -1).forEach((fd, index) => {
@@ -65,11 +97,15 @@ function join(channel: number, request: ExecRequest): number {
     });
     pid = fork(() => runProgram(channel, mounts, request)); // the first in the pid namespace: pid_namespaces(7)
   } catch (error) {
+    if (error instanceof ThreadsError || hasCode(error, "EINVAL")) {
+      send(channel, { kind: "threads" } satisfies ProgramReport);
+      return 1;
+    }
     return orReport(channel, () => {
       throw error;
     });
   }
-  close(channel);
+  for (const fd of new Set([channel, ...request.fds])) if (fd !== null) close(fd);
   const { code, signal } = waitPid(pid, true)!;
   return signal ? 128 + signal : code;
 }
@@ -81,6 +117,7 @@ function enter(fd: number, kind: number): void {
 
 function runProgram(channel: number, mounts: number, request: ExecRequest): never {
   return orReport(channel, (at) => {
+    takeDescriptors(request.fds);
     enter(mounts, CLONE_NEWNS); // last: this process's own /proc is out of sight then
     setSid();
     unlessErrno(["EPERM", "ENOSYS", "EDQUOT"], joinNewSessionKeyring);

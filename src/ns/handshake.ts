@@ -16,9 +16,15 @@ export function tellInit(channel: number, message: InitRequest | object): void {
 
 /** Init's next report, with the descriptors that came with it. Throws its failure, or that it has ended. */
 export function receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
-  const report = receive<InitReport>(channel);
+  const report = receiveReport(channel);
   if (!report) throw initEnded();
-  if (report.message.kind === "failed") throw stageError(report.message.failure);
+  return report;
+}
+
+/** The same; undefined where it has ended. */
+export function receiveReport(channel: number): { message: InitReport; fds: number[] } | undefined {
+  const report = receive<InitReport>(channel);
+  if (report?.message.kind === "failed") throw stageError(report.message.failure);
   return report;
 }
 

@@ -58,6 +58,7 @@ export interface ProgramRequest {
 export type ProgramReport =
   | { kind: "terminal" } // the master is attached: SCM_RIGHTS
   | { kind: "ready" }
+  | { kind: "threads" } // of `exec`: this copy can't enter the namespaces, another may
   | { kind: "failed"; failure: StageFailure };
 
 /** What `action` fails with goes over the channel, with the step that `at` named last. */

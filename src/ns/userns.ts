@@ -45,7 +45,7 @@ export function enterUserNamespace(): void {
 
 /** unshare(2) and setns(2) are EINVAL in a process with threads. */
 export class ThreadsError extends PodError {
-  constructor(cause: unknown) {
+  constructor(cause?: unknown) {
     super("enter a user namespace: this process has threads", { cause });
   }
 }
@@ -274,7 +274,7 @@ export function becomeRoot(isVisible = true): void {
 }
 
 /** Starts this command once more, with the settings that keep the engine from making threads. */
-function restartSingleThreaded(): never {
+export function restartSingleThreaded(): never {
   if (config.singleThreadRetry) throw new PodError("enter a user namespace: this process has threads");
   execve("/proc/self/exe", config.argv, config.singleThreadEnvironment());
 }

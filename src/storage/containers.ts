@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { ConflictError, hasCode, NotFoundError, PodError } from "../errors.ts";
+import type { Health, HealthAction, Healthcheck } from "../health.ts";
 import type { LogConfig } from "../log-options.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { open } from "../ns/sys/file.ts";
@@ -67,6 +68,8 @@ export interface ContainerRecord {
   autoRemove: boolean;
   restart: RestartPolicy;
   log: LogConfig;
+  /** `shell` is the image's, for `CMD-SHELL`. */
+  health?: { check: Healthcheck; shell: string[]; onFailure: HealthAction };
   /** How long `stop` waits before SIGKILL. */
   stopTimeoutSeconds: number;
   network: { mode: "slirp4netns" | "host" | "none"; allowHostLoopback: boolean };
@@ -107,6 +110,8 @@ export interface ContainerState {
   restartCount?: number;
   /** A user has stopped it: `unless-stopped` then leaves it so. */
   stopped?: boolean;
+  /** Where it has a health check: of this run, or the last. */
+  health?: Health;
   exitCode?: number;
   /** Why it could not be started, or what pod noticed: for `inspect` and `ps`. */
   error?: string;

@@ -33,8 +33,8 @@ test("defaults are Docker's, with slirp4netns as the network", () => {
 
 test("every option arrives", () => {
   const words =
-    "-e A=1 -e B --env-file f --name n -v /a:/b:ro -w /w -u 1:2 --entrypoint= -h host --net none --read-only --tmpfs /t --shm-size 1g --init --pull always --platform linux/arm64 -l k=v --add-host db=10.0.0.7 --storage-driver overlay --log-driver json-file --log-opt max-size=1m --log-opt max-file=3";
-  expect(create(...words.split(" "), "alpine")).toEqual({
+    "-e A=1 -e B --env-file f --name n -v /a:/b:ro -w /w -u 1:2 --entrypoint= -h host --net none --read-only --tmpfs /t --shm-size 1g --init --pull always --platform linux/arm64 -l k=v --add-host db=10.0.0.7 --storage-driver overlay --log-driver json-file --log-opt max-size=1m --log-opt max-file=3 --health-interval 1s --health-timeout 2s --health-start-period 3s --health-start-interval 500ms --health-retries 4 --health-on-failure restart";
+  expect(create(...words.split(" "), "--health-cmd", "ping me", "alpine")).toEqual({
     image: "alpine",
     command: [],
     name: "n",
@@ -59,6 +59,18 @@ test("every option arrives", () => {
     interactive: false,
     autoRemove: false,
     restart: "no",
+    health: {
+      check: {
+        Test: ["CMD-SHELL", "ping me"],
+        Interval: 1e9,
+        Timeout: 2e9,
+        StartPeriod: 3e9,
+        StartInterval: 5e8,
+        Retries: 4,
+      },
+      none: false,
+      onFailure: "restart",
+    },
     log: { driver: "json-file", options: { "max-size": "1m", "max-file": "3" }, maximumBytes: 1 << 20, files: 3 },
     detach: false,
   });

@@ -1,0 +1,76 @@
+/** The monitor's part in health checks: when they are made, and what comes of them. There is no timer outside. */
+
+import { type CheckResult, type Health, type HealthPlan, nextHealth } from "./health.ts";
+import { startCheck } from "./health-check.ts";
+import type { ExecRequest } from "./ns/exec.ts";
+import { close, readDescriptor } from "./ns/sys/file.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { kill, waitPid } from "./ns/sys/process.ts";
+
+const SIGKILL = 9;
+
+export class HealthMonitor {
+  health: Health = { status: "starting", failingStreak: 0, log: [] };
+  readonly #plan: HealthPlan;
+  readonly #request: Omit<ExecRequest, "fds">;
+  readonly #onResult: (before: Health["status"]) => void;
+  readonly #beganMs = performance.now();
+  #nextMs: number;
+  #running: { pid: number; fd: number } | undefined;
+
+  /** `request`: the command as a program in the container. `onResult` is called after each check. */
+  constructor(plan: HealthPlan, request: Omit<ExecRequest, "fds">, onResult: (before: Health["status"]) => void) {
+    this.#plan = plan;
+    this.#request = request;
+    this.#onResult = onResult;
+    this.#nextMs = this.#beganMs + this.#pauseMs();
+  }
+
+  /** Milliseconds until tick() has something to do; -1 while that is not known. */
+  get waitMs(): number {
+    return this.#running ? -1 : Math.max(0, this.#nextMs - performance.now());
+  }
+
+  /** Starts a check where it is time for one. While the container is paused there is none. */
+  tick(isPaused: boolean): void {
+    if (this.#running || performance.now() < this.#nextMs) return;
+    if (isPaused) this.#nextMs = performance.now() + this.#pauseMs();
+    else this.#running = startCheck(this.#request, this.#plan);
+  }
+
+  get watched(): { fd: number; action: () => void }[] {
+    return this.#running ? [{ fd: this.#running.fd, action: () => this.#finish() }] : [];
+  }
+
+  /** The container has ended. */
+  stop(): void {
+    const running = this.#running;
+    if (!running) return;
+    unlessErrno(["ESRCH"], () => kill(running.pid, SIGKILL));
+    this.#forget();
+  }
+
+  #finish(): void {
+    const text = readDescriptor(this.#running!.fd).toString();
+    this.#forget();
+    const now = new Date().toISOString();
+    const ended = { start: now, end: now, exitCode: -1, output: "the check was ended" };
+    const result = text ? (JSON.parse(text) as CheckResult) : ended;
+    const before = this.health.status;
+    this.health = nextHealth(this.health, result, this.#plan, performance.now() - this.#beganMs);
+    this.#nextMs = performance.now() + this.#pauseMs();
+    this.#onResult(before);
+  }
+
+  #forget(): void {
+    close(this.#running!.fd);
+    waitPid(this.#running!.pid, true);
+    this.#running = undefined;
+  }
+
+  #pauseMs(): number {
+    const { startPeriodMs, startIntervalMs, intervalMs } = this.#plan;
+    const isStarting = this.health.status === "starting" && performance.now() - this.#beganMs < startPeriodMs;
+    return isStarting ? startIntervalMs : intervalMs;
+  }
+}

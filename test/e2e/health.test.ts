@@ -1,0 +1,128 @@
+import { beforeAll, expect, test } from "bun:test";
+import { onBothDrivers } from "./harness.ts";
+
+onBothDrivers("health checks", (host) => {
+  beforeAll(async () => void (await host.must("pull", "--quiet", "starter")));
+
+  const start = (name: string, command: string, script: string, ...options: string[]) =>
+    host.must(
+      "run",
+      "-d",
+      "--name",
+      name,
+      "--network",
+      "none",
+      "--health-cmd",
+      command,
+      "--health-interval",
+      "100ms",
+      ...options,
+      "starter",
+      "sh",
+      "-c",
+      script,
+    );
+  const inspect = (name: string, template: string) => host.must("inspect", "-f", template, name);
+  /** Until it says so. */
+  const until = async (name: string, template: string, wanted: string) => {
+    for (let i = 0; i < 100 && (await inspect(name, template)) !== wanted; i++) await Bun.sleep(50);
+    expect(await inspect(name, template)).toBe(wanted);
+  };
+  const status = "{{.State.Health.Status}}";
+
+  test("ps, inspect and events tell what the checks have found", async () => {
+    const script = "sleep 0.7; echo fine >/ok; sleep 0.7; rm /ok; sleep 100";
+    await start(
+      "app",
+      "cat /ok",
+      script,
+      "--health-retries",
+      "2",
+      "--health-start-period",
+      "30s",
+      "--health-start-interval",
+      "100ms",
+    );
+    expect(await host.must("ps", "-f", "name=app", "--format", "{{.Status}}")).toEndWith("(health: starting)");
+    await until("app", status, "healthy");
+    expect(await inspect("app", "{{with index .State.Health.Log 0}}{{.ExitCode}}{{end}}")).toBe("1");
+    expect(await host.must("ps", "-f", "health=healthy", "--format", "{{.Names}} {{.Status}}")).toMatch(
+      /^app .*\(healthy\)$/,
+    );
+    await until("app", status, "unhealthy");
+    expect(Number(await inspect("app", "{{.State.Health.FailingStreak}}"))).toBeGreaterThanOrEqual(2);
+    const events = await host.must(
+      "events",
+      "--since",
+      "1m",
+      "--until",
+      "0s",
+      "-f",
+      "container=app",
+      "--format",
+      "{{.Action}}",
+    );
+    expect(events.split("\n")).toEqual(["create", "start", "health_status: healthy", "health_status: unhealthy"]);
+    await host.must("rm", "-f", "app");
+  });
+
+  test("the command has the container's user, environment and directory; its output is kept", async () => {
+    await start("who", "id -u; pwd; echo $A", "sleep 100", "-u", "7", "-w", "/tmp", "-e", "A=b");
+    await until("who", status, "healthy");
+    expect(await inspect("who", "{{with index .State.Health.Log 0}}{{.Output}}{{end}}")).toBe("7\n/tmp\nb\n");
+    await host.must("pause", "who");
+    await Bun.sleep(200);
+    const before = await inspect("who", "{{json .State.Health}}");
+    await Bun.sleep(400);
+    expect(await inspect("who", "{{json .State.Health}}")).toBe(before); // none while it is paused
+    await host.must("rm", "-f", "who");
+  });
+
+  test("a check that takes too long is ended, and has failed", async () => {
+    await start("slow", "sleep 77", "sleep 100", "--health-timeout", "200ms", "--health-retries", "1");
+    await until("slow", status, "unhealthy");
+    expect(await inspect("slow", "{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}")).toBe(
+      "-1 Health check exceeded timeout (0.2s)",
+    );
+    await host.must("pause", "slow"); // no further check
+    await Bun.sleep(500);
+    expect(await host.must("top", "slow", "-e", "-o", "pid,args")).not.toContain("sleep 77");
+    await host.must("rm", "-f", "slow");
+  });
+
+  test("--health-on-failure: kill, stop, restart", async () => {
+    const obedient = "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done";
+    for (const [action, end] of Object.entries({ kill: "exited 137", stop: "exited 3" })) {
+      await start(action, "false", obedient, "--health-retries", "1", "--health-on-failure", action);
+      await until(action, "{{.State.Status}} {{.State.ExitCode}}", end);
+    }
+    await start("restart", "false", obedient, "--health-retries", "1", "--health-on-failure", "restart");
+    await until("restart", "{{.RestartCount}}", "2");
+    expect(await host.must("logs", "restart")).toStartWith("up\nup");
+    await host.must("rm", "-f", "kill", "stop", "restart");
+  });
+
+  test("an image's check holds, --no-healthcheck takes it away, and a wrong option is told", async () => {
+    await host.must("run", "--name", "base", "--network", "none", "starter", "true");
+    await host.must("commit", "-c", "HEALTHCHECK --interval=100ms CMD true", "base", "checked");
+    const run = (...args: string[]) => host.pod("run", "-d", "--network", "none", ...args, "checked", "sleep", "100");
+    expect(await run("--name", "with")).toMatchObject({ code: 0 });
+    await until("with", status, "healthy");
+    expect(await run("--name", "without", "--no-healthcheck")).toMatchObject({ code: 0 });
+    expect(await inspect("without", "{{json .State.Health}} {{json .Config.Healthcheck}}")).toBe("null null");
+    await host.must("rm", "-f", "with", "without");
+    const mistakes = {
+      "--health-interval=x": 'time: invalid duration "x"',
+      "--health-retries=-1": "cannot be negative",
+      "--health-timeout=1us": "cannot be less than 1ms",
+      "--health-on-failure=cry": "must be one of none, kill, restart, stop",
+    };
+    for (const [option, text] of Object.entries(mistakes)) {
+      expect(await run(option)).toMatchObject({ code: 125, stderr: expect.stringContaining(text) });
+    }
+    expect(await run("--no-healthcheck", "--health-cmd=x")).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining("--no-healthcheck conflicts with --health-* options"),
+    });
+  });
+});
