@@ -37,14 +37,15 @@ export class HelpRequest extends Error {}
 
 /**
  * The options and operands of one command line. With `stopAtFirstOperand` everything from the first operand on is an operand
- * (`pod run IMAGE --flag-of-the-command`). Throws FlagError with pflag's texts, OperandError, or HelpRequest.
+ * (`pod run IMAGE --flag-of-the-command`). `later` are names, and letters, that others have and pod does not yet: they are
+ * told apart from typing errors. Throws FlagError with pflag's texts, OperandError, or HelpRequest.
  */
 export function parseOptions<const T extends OptionDefs>(
   rawArgs: string[],
   args: T,
-  { stopAtFirstOperand = false } = {},
+  { stopAtFirstOperand = false, later = [] as string[] } = {},
 ): { options: Options<T>; operands: string[] } {
-  const flags = flagsOf(args);
+  const flags = flagsOf(args, later);
   const operands: string[] = [];
   const rest = [...rawArgs];
   let wantsHelp = false;
@@ -77,10 +78,11 @@ interface Flag {
 interface Flags {
   long: Map<string, Flag>;
   short: Map<string, Flag>;
+  later: string[];
 }
 
-function flagsOf(args: OptionDefs): Flags {
-  const flags: Flags = { long: new Map(), short: new Map() };
+function flagsOf(args: OptionDefs, later: string[]): Flags {
+  const flags: Flags = { long: new Map(), short: new Map(), later };
   for (const [name, def] of Object.entries(args)) {
     if (def.type === "positional") continue;
     const aliases = [def.alias ?? []].flat();
@@ -99,6 +101,7 @@ function takeLong(arg: string, rest: string[], flags: Flags): boolean {
   const flag = flags.long.get(name);
   if (!flag) {
     if (name === "help") return true;
+    if (flags.later.includes(name)) throw new FlagError(`--${name} is not supported yet`);
     const near = nearest(name, flags.long.keys());
     throw new FlagError(`unknown flag: --${name}`, { hint: near && `did you mean --${near}?` });
   }
@@ -142,6 +145,7 @@ function unknownShort(arg: string, letters: string, flags: Flags): FlagError {
   const long = arg.slice(1).split("=", 1)[0]!;
   const letter = [letters[0]!.toLowerCase(), letters[0]!.toUpperCase()].find((other) => flags.short.has(other));
   const near = flags.long.has(long) ? `--${long}` : letter && `-${letter}`;
+  if (flags.later.includes(letters[0]!)) return new FlagError(`-${letters[0]} is not supported yet`);
   const text = `unknown shorthand flag: '${letters[0]}' in -${letters}`;
   return new FlagError(text, { hint: near && `did you mean ${near}?` });
 }

@@ -4,10 +4,10 @@ import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
-import { ConflictError, NotFoundError, PodError } from "./errors.ts";
+import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
-import { existsSync, mkdirSync, readFileSync } from "./ns/sys/fs.ts";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "./ns/sys/fs.ts";
 import { repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
@@ -16,6 +16,7 @@ import {
   deleteContainer,
   findContainer,
   identify,
+  idOfName,
   putContainer,
   readContainer,
 } from "./storage/containers.ts";
@@ -31,18 +32,32 @@ const SIGKILL = 9;
  * it: should that be killed first, a `--rm` container still goes.
  */
 export async function create(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
+  if (options.cidFile !== undefined) checkCidFile(options.cidFile);
   const { image, lease } = await leaseImage(options, progress);
   try {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
     const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
     const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
     for (const { source } of record.binds) makeBindSource(source, progress);
+    if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
     putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor);
+    if (options.cidFile !== undefined) writeFileSync(options.cidFile, id, { flag: "wx" });
     return readContainer(id)!;
   } finally {
     lease.release();
   }
+}
+
+function checkCidFile(path: string): void {
+  if (!existsSync(path)) return;
+  throw new PodError(`container ID file found, make sure the other container isn't running or delete ${path}`);
+}
+
+function removeNamed(name: string | undefined): void {
+  if (name === undefined) throw new UsageError("cannot replace container without --name being set");
+  const id = idOfName(name);
+  if (id !== undefined) remove(id, { force: true });
 }
 
 /** The image, kept until the container's record names it. An `rmi` or `prune` beside this may be quicker: then once more. */

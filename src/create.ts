@@ -38,6 +38,10 @@ export interface CreateOptions {
   tty: boolean;
   interactive: boolean;
   autoRemove: boolean;
+  /** A container that has the name goes first, also a running one. */
+  replace: boolean;
+  /** Gets the id; it must not be there. */
+  cidFile?: string;
   /** `no`, `on-failure`, `on-failure:3`, `always`, `unless-stopped`. */
   restart: string;
   stopSignal?: string;
@@ -88,7 +92,7 @@ export function toRecord(
     exposedPorts: Object.keys(config.ExposedPorts ?? {}),
     readonlyRootfs: options.readOnly,
     autoRemove: options.autoRemove,
-    restart: parseRestart(options),
+    restart: restartOf(options),
     log: options.log,
     health: toHealth(options.health, config),
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
@@ -100,13 +104,18 @@ export function toRecord(
   };
 }
 
+function restartOf({ restart, autoRemove }: CreateOptions): ContainerRecord["restart"] {
+  const policy = parseRestart(restart);
+  if (policy.name === "no" || !autoRemove) return policy;
+  throw new PodError("conflicting options: cannot specify both --restart and --rm");
+}
+
 /** docker/cli opts.ParseRestartPolicy, and moby's check. */
-function parseRestart({ restart, autoRemove }: CreateOptions): ContainerRecord["restart"] {
-  const [, name, count] = /^(no|on-failure|always|unless-stopped)(?::(\d+))?$/.exec(restart || "no") ?? [];
-  if (!name) throw new UsageError(`invalid restart policy: ${restart}`);
+export function parseRestart(text: string): ContainerRecord["restart"] {
+  const [, name, count] = /^(no|on-failure|always|unless-stopped)(?::(\d+))?$/.exec(text || "no") ?? [];
+  if (!name) throw new UsageError(`invalid restart policy: ${text}`);
   if (count && name !== "on-failure")
     throw new UsageError("invalid restart policy: maximum retry count can only be used with 'on-failure'");
-  if (name !== "no" && autoRemove) throw new PodError("conflicting options: cannot specify both --restart and --rm");
   return { name: name as ContainerRecord["restart"]["name"], maximumRetryCount: Number(count ?? 0) };
 }
 

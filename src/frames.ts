@@ -60,8 +60,8 @@ export type ClientMessage =
   | { kind: "stop"; signal: number }
   | { kind: "pause" }
   | { kind: "unpause" }
-  /** For the events that it records. */
-  | { kind: "renamed"; name: string }
+  /** Of its record. */
+  | { kind: "changed"; fields: object }
   /** Asks for descriptors of the container's namespaces. */
   | { kind: "namespaces" };
 

@@ -37,8 +37,6 @@ export interface Attachment {
   stdin: boolean;
   detachKeys: number[];
   sigProxy: boolean;
-  /** Called with the id once the container exists. */
-  onCreated?: (id: string) => void;
 }
 
 /** Creates a container and runs it. Resolves when it has ended, or runs detached. Throws where it can't be started. */
@@ -50,7 +48,6 @@ export async function run(
   if (options.tty && options.interactive && !attachment.detach) requireTerminal();
   const monitor = takeMonitor();
   const { record } = await endedBySignals(create(options, progress, monitor.pid));
-  attachment.onCreated?.(record.id);
   return { id: record.id, exitCode: launch(monitor, record, attachment) };
 }
 

@@ -393,7 +393,7 @@ class Life {
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
     if (message.kind === "read") client.readTo = message.position;
-    if (message.kind === "renamed") this.container.record.name = message.name;
+    if (message.kind === "changed") Object.assign(this.container.record, message.fields);
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);

@@ -22,6 +22,8 @@ const entering = [
   "rmi",
   "rename",
   "container rename",
+  "update",
+  "container update",
   "stats",
   "container stats",
   "top",

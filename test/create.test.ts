@@ -19,6 +19,7 @@ const options: CreateOptions = {
   tty: false,
   interactive: false,
   autoRemove: false,
+  replace: false,
   restart: "no",
   health: { check: {}, none: false, onFailure: "none" },
   log: { driver: "local", options: {}, maximumBytes: 100 << 20, files: 5 },

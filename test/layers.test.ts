@@ -36,7 +36,7 @@ const order = [
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
   /^(life|exec)\.ts$/,
-  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|rename|stats|top|monitor|login|search|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
+  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|stats|top|monitor|login|search|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
   /^(create|control|driver|ending|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
@@ -95,7 +95,8 @@ test("the environment is read in config.ts only", () => {
 test("the clock that people set is read for what is shown, recorded or compared with such times: waits use the other", () => {
   const clock = /(?<!performance)\.now\(\)|new Date\(\)/;
   const shown = /^(format\/|values\.ts|events\.ts)/;
-  const recorded = /^(create|monitor|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
+  const recorded =
+    /^(create|monitor|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
   const told = /^net\/(auth|refusal)\.ts/; // of servers: a token's life, Retry-After
   const readers = [...files].filter(([, text]) => clock.test(text)).map(([file]) => file);
   expect(readers.filter((file) => ![shown, recorded, told].some((kind) => kind.test(file)))).toEqual([]);

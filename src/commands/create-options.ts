@@ -18,6 +18,7 @@ export const createArgs = {
     parse: parseExtraHost,
     description: "Add a custom host-to-IP mapping (host:ip)",
   },
+  cidfile: { type: "string", description: "Write the container ID to the file" },
   entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
   env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
   "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
@@ -87,6 +88,7 @@ export const createArgs = {
   },
   quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
+  replace: { type: "boolean", description: "If a container with the same name exists, replace it" },
   restart: {
     type: "string",
     default: "no",
@@ -104,6 +106,17 @@ export const createArgs = {
   volume: { type: "string", alias: "v", multiple: true, description: "Bind mount a volume (source:destination[:ro])" },
   workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
 } satisfies OptionDefs;
+
+/** What docker and podman have besides. */
+export const laterFlags = [
+  "annotation attach a blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cgroups conmon-pidfile",
+  "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device device-cgroup-rule",
+  "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust dns dns-opt dns-option dns-search",
+  "domainname expose gidmap gpus group-add hostuser ip ip6 ipc label-file link link-local-ip mac-address memory m",
+  "memory-reservation memory-swap memory-swappiness mount network-alias net-alias no-hosts oom-kill-disable oom-score-adj",
+  "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime secret security-opt storage-opt",
+  "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv userns uts volume-driver volumes-from",
+].flatMap((line) => line.split(" "));
 
 const operandArgs = {
   image: { type: "positional" },
@@ -160,6 +173,8 @@ export function toCreateOptions(
     restart: options.restart,
     health: toHealthOptions(options),
     log: parseLogConfig(options.logDriver, options.logOpt),
+    replace: options.replace,
+    cidFile: options.cidfile,
     stopSignal: options.stopSignal,
     stopTimeoutSeconds: options.stopTimeout,
     detach,

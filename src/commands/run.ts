@@ -4,13 +4,13 @@ import { parseDetachKeys } from "../attach.ts";
 import * as life from "../life.ts";
 import * as output from "../output.ts";
 import { runProgress } from "../pull-output.ts";
-import { runArgs, toCreateOptions } from "./create-options.ts";
+import { laterFlags, runArgs, toCreateOptions } from "./create-options.ts";
 
 export default defineCommand({
   meta: { name: "run", description: "Create and run a new container from an image" },
   args: runArgs,
   async run({ rawArgs }) {
-    const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true });
+    const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true, later: laterFlags });
     const createOptions = toCreateOptions(options, operands, { detach: options.detach });
     const attachment = {
       detach: options.detach,

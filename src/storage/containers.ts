@@ -169,8 +169,8 @@ function fillContainer(
 
 function takeName(temporary: string, record: ContainerRecord): void {
   const link = join(paths.names, record.name);
-  const owner = readName(record.name);
-  if (owner !== undefined && hasName(owner, record.name)) throw nameConflict(record.name, owner);
+  const owner = idOfName(record.name);
+  if (owner !== undefined) throw nameConflict(record.name, owner);
   rmSync(link, { force: true }); // its container is gone: whoever took the name ended before recording it
   symlinkSync(record.id, link);
   renameSync(temporary, containerDir(record.id));
@@ -181,22 +181,33 @@ function hasName(id: string, name: string): boolean {
   return readRecord(id)?.name === name;
 }
 
+/** Of the container that has exactly this name. */
+export function idOfName(name: string): string | undefined {
+  const owner = readName(name);
+  return owner !== undefined && hasName(owner, name) ? owner : undefined;
+}
+
 function readRecord(id: string): ContainerRecord | undefined {
   return readJson<ContainerRecord>(join(containerDir(id), "container.json"));
 }
 
-/** Gives a container another name. Throws ConflictError with Docker's text where somebody has it. */
-export function changeName(id: string, name: string): void {
+/** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
+export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart">>): void {
   withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
-    const owner = readName(name);
-    if (owner !== undefined && hasName(owner, name)) throw nameConflict(name, owner);
-    rmSync(join(paths.names, name), { force: true });
-    symlinkSync(id, join(paths.names, name));
-    writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, name }, null, 2));
-    rmSync(join(paths.names, record.name), { force: true });
+    const { name = record.name } = change;
+    if (name !== record.name) linkName(id, name);
+    writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, ...change }, null, 2));
+    if (name !== record.name) rmSync(join(paths.names, record.name), { force: true });
   });
+}
+
+function linkName(id: string, name: string): void {
+  const owner = idOfName(name);
+  if (owner !== undefined) throw nameConflict(name, owner);
+  rmSync(join(paths.names, name), { force: true });
+  symlinkSync(id, join(paths.names, name));
 }
 
 function nameConflict(name: string, owner: string): ConflictError {

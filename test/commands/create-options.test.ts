@@ -58,6 +58,7 @@ test("every option arrives", () => {
     tty: false,
     interactive: false,
     autoRemove: false,
+    replace: false,
     restart: "no",
     health: {
       check: {

@@ -171,6 +171,19 @@ onBothDrivers("the life of a container", (host) => {
     }
   });
 
+  test("update changes the restart policy, also of one that runs", async () => {
+    await runDetached("changed", "echo up; sleep 0.4; exit 1");
+    expect(await host.must("update", "--restart", "on-failure:1", "changed")).toBe("changed");
+    expect(await host.must("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", "changed")).toBe("on-failure");
+    for (let i = 0; i < 100 && (await host.must("logs", "changed")) !== "up\nup"; i++) await Bun.sleep(50);
+    expect(await host.must("logs", "changed")).toBe("up\nup");
+    await host.must("update", "--restart", "no", "changed");
+    expect(await host.must("wait", "changed")).toBe("1");
+    const { code, stderr } = await host.pod("update", "changed");
+    expect(code).toBe(1);
+    expect(stderr).toContain("you must provide one or more flags when using this command");
+  });
+
   test("restart policies: on-failure counts, unless-stopped respects a stop, --rm excludes them", async () => {
     await runDetached("fails", "echo run; exit 5", "--restart", "on-failure:2");
     for (let i = 0; i < 100 && (await host.must("logs", "fails")).split("\n").length < 3; i++) await Bun.sleep(50);

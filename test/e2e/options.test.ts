@@ -1,4 +1,6 @@
 import { beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { onBothDrivers, quietRun } from "./harness.ts";
 
 onBothDrivers("options of pod run", (host) => {
@@ -33,6 +35,41 @@ onBothDrivers("options of pod run", (host) => {
     expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
     expect(stderr).toStartWith("pod: unknown flag: --entripoint\nhint: did you mean --entrypoint?\n");
     expect(stderr).toContain("Usage:  pod run [OPTIONS] IMAGE [COMMAND] [ARG...]");
+  });
+
+  test("an option that docker has and pod has not yet is told apart from a typing error", async () => {
+    for (const option of ["--publish=80:80", "-p", "--memory", "-m1g", "-P", "--privileged"]) {
+      const { code, stderr } = await host.pod("run", option, "80:80", "starter");
+      const name = option.match(/^(--[a-z]+|-.)/)![0];
+      expect({ code, stderr }).toEqual({
+        code: 125,
+        stderr: expect.stringContaining(`pod: ${name} is not supported yet\n`),
+      });
+    }
+  });
+
+  test("--cidfile gets the id, and must not be there", async () => {
+    const id = await host.must("create", "--cidfile", "id", "starter");
+    expect(readFileSync(join(host.work, "id"), "utf8")).toBe(id);
+    const { code, stderr } = await host.pod(...quietRun, "--cidfile", "id", "starter", "true");
+    expect({ code, stderr }).toEqual({
+      code: 125,
+      stderr: "pod: container ID file found, make sure the other container isn't running or delete id\n",
+    });
+    await host.must("rm", id);
+  });
+
+  test("--replace takes the place of a container with the name, also of one that runs", async () => {
+    const run = (...args: string[]) => host.pod("run", "-d", "--network", "none", ...args, "starter", "sleep", "60");
+    await run("--name", "same");
+    expect(await run("--name", "same")).toMatchObject({ code: 125 });
+    expect(await run("--name", "same", "--replace")).toMatchObject({ code: 0 });
+    expect(await host.must("ps", "-a", "--format", "{{.Names}}")).toBe("same");
+    expect(await run("--replace")).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining("cannot replace container without --name being set"),
+    });
+    await host.must("rm", "-f", "same");
   });
 
   test("an unknown letter is an error", async () => {
