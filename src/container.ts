@@ -20,7 +20,7 @@ import {
   putContainer,
   readContainer,
 } from "./storage/containers.ts";
-import { holdLease } from "./storage/images.ts";
+import { holdLease, type Image } from "./storage/images.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 
 export type { CreateOptions } from "./create.ts";
@@ -35,9 +35,8 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
   if (options.cidFile !== undefined) checkCidFile(options.cidFile);
   const { image, lease } = await leaseImage(options, progress);
   try {
-    const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
-    const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
-    const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+    const record = newRecord(options, image);
+    const { id } = record;
     for (const { source } of record.binds) makeBindSource(source, progress);
     if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
@@ -47,6 +46,13 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
   } finally {
     lease.release();
   }
+}
+
+/** What would be recorded; the id is a new one each time. */
+export function newRecord(options: CreateOptions, image: Image): ContainerRecord {
+  const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
+  return toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
 }
 
 function checkCidFile(path: string): void {

@@ -4,7 +4,7 @@ import { isAbsolute, normalize, resolve } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
 import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
 import type { LogConfig } from "./log-options.ts";
-import { readFileSync } from "./ns/sys/fs.ts";
+import { existsSync, readFileSync } from "./ns/sys/fs.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";
@@ -231,9 +231,14 @@ export function parseBind(text: string): ContainerRecord["binds"][number] {
     });
   }
   const words = options.split(",");
-  const unknown = words.find((word) => word !== "ro" && word !== "rw");
+  const unknown = words.find((word) => !["ro", "rw"].includes(word) && !isRelabeling(word));
   if (unknown !== undefined) throw new UsageError(`invalid mode: ${unknown} in '${text}'; ro and rw are supported`);
   return { source: resolve(source), destination: normalize(destination), readonly: words.includes("ro") };
+}
+
+/** SELinux's labels: where there is no SELinux there is nothing to do, as with Docker. */
+function isRelabeling(word: string): boolean {
+  return ["z", "Z"].includes(word) && !existsSync("/sys/fs/selinux/enforce");
 }
 
 /** Docker's defaults for `--tmpfs`: closed for devices, setuid and programs, open for everybody to write. */

@@ -22,11 +22,11 @@ import { accept, listenAt, poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
 import { chmodSync, chownSync, rmSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { exitNow, getRlimit, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
+import { exitNow, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
 import { mappedIds, takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { restartDelayMs } from "./restart-policy.ts";
-import { toSpec } from "./runtimespec.ts";
+import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
@@ -241,10 +241,8 @@ class Life {
   /** `config.json`: what init is about to carry out. */
   private writeSpec(): RuntimeSpec {
     const { record } = this.container;
-    const dir = containerDir(record.id);
-    const maxOpenFiles = getRlimit(7 /* RLIMIT_NOFILE */).hard;
-    const spec = toSpec(record, { dir, uids: mappedIds("uid"), gids: mappedIds("gid"), maxOpenFiles });
-    writeText(join(dir, "config.json"), JSON.stringify(spec, null, 2));
+    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
+    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
     return spec;
   }
 

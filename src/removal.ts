@@ -34,11 +34,11 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   const running = users.find(({ state }) => state.status === "running");
   const subject = name ? displayName(text) : shortId(image.id);
 
-  if (running && !(name && (force || !isOneName(references)))) throw inUse(subject, running);
+  if (running && !(name && (force || !isOneName(references)))) throw inUse(subject, running, Boolean(name));
   if (!force && !name && !isOneName(references)) {
     throw conflict(subject, "must be forced", "image is referenced in multiple repositories");
   }
-  if (!force && users[0] && isOneName(references)) throw inUse(subject, users[0]);
+  if (!force && users[0] && isOneName(references)) throw inUse(subject, users[0], true);
 
   const leaving = name ? namesToRemove(references, name) : references;
   const untagged = leaving.map((reference) => familiarName(parseReference(reference)));
@@ -80,12 +80,11 @@ function repositoryOf(reference: string): string {
   return formatReference({ domain, path });
 }
 
-function inUse(subject: string, { record, state }: Container): ConflictError {
-  const isRunning = state.status === "running";
+function inUse(subject: string, { record, state }: Container, canForce: boolean): ConflictError {
   return conflict(
     subject,
-    isRunning ? "cannot be forced" : "must be forced",
-    `image is being used by ${isRunning ? "running" : "stopped"} container ${record.id.slice(0, 12)}`,
+    canForce ? "must be forced" : "cannot be forced",
+    `image is being used by ${state.status === "running" ? "running" : "stopped"} container ${record.id.slice(0, 12)}`,
   );
 }
 

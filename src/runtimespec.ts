@@ -2,16 +2,25 @@
 
 import { join } from "node:path";
 import { defaultCapabilities } from "./ns/capabilities.ts";
+import { getRlimit } from "./ns/sys/process.ts";
 import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
-import type { ContainerRecord } from "./storage/containers.ts";
+import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 
-/** What the host decides about a container; the rest is in its record. */
-export interface SpecHost {
-  /** `containers/<id>`, absolute. */
-  dir: string;
-  /** What the user's namespace maps: the container maps the same ids, one to one. */
+/** What the user's namespace maps: the container maps the same ids, one to one. */
+export interface SpecIds {
   uids: IdMapping[];
   gids: IdMapping[];
+}
+
+/** As it is carried out here, by a process with this one's limits. */
+export function hostSpec(record: ContainerRecord, ids: SpecIds): RuntimeSpec {
+  return toSpec(record, { ...ids, dir: containerDir(record.id), maxOpenFiles: getRlimit(7 /* RLIMIT_NOFILE */).hard });
+}
+
+/** What the host decides about a container; the rest is in its record. */
+export interface SpecHost extends SpecIds {
+  /** `containers/<id>`, absolute. */
+  dir: string;
   /** This process's hard limit of open files. */
   maxOpenFiles: number;
 }

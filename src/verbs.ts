@@ -88,6 +88,7 @@ export const verbs: Verb[] = [
   verb("image prune", async () => ({ default: (await import("./commands/prune.ts")).imagePrune })),
   verb("system prune", async () => ({ default: (await import("./commands/prune.ts")).systemPrune })),
   verb("system df", () => import("./commands/df.ts")),
+  verb("system autostart", () => import("./commands/autostart.ts")),
   verb("system check", () => import("./commands/check.ts")),
   verb("manifest create", manifest("create")),
   verb("manifest add", manifest("add")),

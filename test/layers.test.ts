@@ -36,7 +36,7 @@ const order = [
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
   /^(life|exec)\.ts$/,
-  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|stats|top|monitor|login|search|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
+  /^(image|image-mount|save|container|container-root|container-sizes|copy|events|explain|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
   /^(create|control|driver|ending|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,

@@ -15,21 +15,18 @@ export async function bigPulls(stage: Stage, tools: { pod: Tool; podman: Tool })
   return rows;
 }
 
-async function pullOf(compression: "gzip" | "zstd", stage: Stage, { pod, podman }: { pod: Tool; podman: Tool }) {
+/** Makes the image in the registry. Its layers stay in `layout` until the caller removes that. */
+export function publishBigImage(compression: "gzip" | "zstd", stage: Stage) {
   const layout = join(stage.directory, `big-${compression}`);
   const layers = writeBigImage(layout, compression);
   const image = `${stage.address}/bench/big-${compression}:latest`;
-  output(
-    ...[
-      "skopeo",
-      "--insecure-policy",
-      "copy",
-      "--quiet",
-      "--dest-tls-verify=false",
-      `oci:${layout}`,
-      `docker://${image}`,
-    ],
-  );
+  const copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
+  output(...copy, `oci:${layout}`, `docker://${image}`);
+  return { layout, layers, image };
+}
+
+async function pullOf(compression: "gzip" | "zstd", stage: Stage, { pod, podman }: { pod: Tool; podman: Tool }) {
+  const { layout, layers, image } = publishBigImage(compression, stage);
   const pull = (tool: Tool) => ({ run: tool("pull", image), prepare: () => quietly(...tool("rmi", "-f", image)) });
   const sides = { pod: pull(pod), podman: pull(podman), untar: untarOf(layers, compression, stage) };
   const times = await compare(2, sides);

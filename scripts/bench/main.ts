@@ -5,6 +5,8 @@ import { cpus, homedir, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { compile } from "../compile.ts";
 import { bigPulls } from "./big.ts";
+import { images } from "./images.ts";
+import { life } from "./life.ts";
 import { atOnce, compare, output, quietly, usage } from "./measure.ts";
 import { type Row, table } from "./report.ts";
 import { openStage } from "./stage.ts";
@@ -19,7 +21,9 @@ const rows: Row[] = [];
 const groups: Record<string, () => Promise<unknown>> = {
   pulls,
   big: async () => rows.push(...(await bigPulls(stage, { pod, podman }))),
+  images: async () => rows.push(...(await images(stage, { pod, podman }))),
   starts,
+  life: async () => rows.push(...(await life(stage, { pod, podman }))),
   small,
   lists,
   memory,

@@ -134,6 +134,8 @@ export const runArgs = {
     default: "ctrl-p,ctrl-q",
     description: "Override the key sequence for detaching a container",
   },
+  explain: { type: "boolean", description: "Run nothing: print what would be done, step by step" },
+  format: { type: "string", description: "Of --explain: 'json' or a Go template" },
   "sig-proxy": { type: "boolean", default: true, description: "Proxy received signals to the process" },
   ...operandArgs,
 } satisfies OptionDefs;

@@ -6,6 +6,7 @@ import { containerListStyle, containerRow, withSize } from "../format/containers
 import { applyFilters } from "../format/filters.ts";
 import * as output from "../output.ts";
 import { type ContainerState, listContainers } from "../storage/containers.ts";
+import { listSummaries } from "../storage/images.ts";
 import { parseFilter, parseInteger } from "../values.ts";
 
 const args = {
@@ -54,7 +55,10 @@ function listed(options: Options<typeof args>): string {
     ? undefined
     : ({ status, restarting }: ContainerState) => status === "running" || restarting === true;
   const containers = applyFilters(listContainers(isShown), options.filter, containerTests).slice(0, last);
-  const rows = containers.map((container) => containerRow(container, { full: options.noTrunc }));
+  const named = new Set(listSummaries().flatMap(({ id, references }) => (references.length ? [id] : [])));
+  const rows = containers.map((container) =>
+    containerRow(container, { full: options.noTrunc, imageIsNamed: named.has(container.record.image.id) }),
+  );
   if (options.quiet && !options.format) return rows.map(({ ID }) => `${ID}\n`).join("");
   const needsSizes = options.size || /\.Size\b/.test(options.format ?? "");
   if (!needsSizes) return output.formatList(rows, containerListStyle(false), options.format);

@@ -1,6 +1,8 @@
 import { defineCommand } from "citty";
 import { parseOptions } from "../args.ts";
 import { parseDetachKeys } from "../attach.ts";
+import type { CreateOptions } from "../create.ts";
+import { UsageError } from "../errors.ts";
 import * as life from "../life.ts";
 import * as output from "../output.ts";
 import { runProgress } from "../pull-output.ts";
@@ -12,6 +14,8 @@ export default defineCommand({
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, runArgs, { stopAtFirstOperand: true, later: laterFlags });
     const createOptions = toCreateOptions(options, operands, { detach: options.detach });
+    if (options.explain) return printExplanation(createOptions, options.format);
+    if (options.format !== undefined) throw new UsageError("--format goes with --explain only");
     const attachment = {
       detach: options.detach,
       stdin: options.interactive,
@@ -24,3 +28,11 @@ export default defineCommand({
     return exitCode;
   },
 });
+
+async function printExplanation(options: CreateOptions, format: string | undefined): Promise<void> {
+  const { explain } = await import("../explain.ts");
+  const explanation = explain(options);
+  if (format !== undefined) return output.line(output.formatObject(explanation, format, "explanation"));
+  const { formatExplanation } = await import("../format/explain.ts");
+  output.write("stdout", formatExplanation(explanation));
+}

@@ -2,7 +2,7 @@
 
 import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
-import type { Container } from "../storage/containers.ts";
+import { type Container, monitorKilled } from "../storage/containers.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
 const headings = {
@@ -30,11 +30,14 @@ export function containerListStyle(sizes: boolean): ListStyle {
   return { typeName: "container", headings: { ...headings, Size: "SIZE" }, standard: `${standard}\t{{.Size}}` };
 }
 
-/** One row; `{{.Label "key"}}` asks for a label. */
-export function containerRow({ record, state }: Container, { full = false, nowMs = Date.now() } = {}) {
+/** One row; `{{.Label "key"}}` asks for a label. An image that has lost its name, `imageIsNamed` false, is shown by its id. */
+export function containerRow(
+  { record, state }: Container,
+  { full = false, nowMs = Date.now(), imageIsNamed = true } = {},
+) {
   const command = record.process.args.join(" ");
   const mounts = [...record.binds.map(({ source }) => source), ...record.tmpfs.map(({ destination }) => destination)];
-  const name = record.image.reference;
+  const name = imageIsNamed ? record.image.reference : record.image.id;
   return {
     ID: full ? record.id : shortId(record.id),
     Image: full || !/^(sha256:)?[0-9a-f]{64}$/.test(name) ? name : shortId(name),
@@ -42,7 +45,7 @@ export function containerRow({ record, state }: Container, { full = false, nowMs
     CreatedAt: formatTime(record.created),
     RunningFor: formatAge(record.created, nowMs),
     State: shownStatus(state),
-    Status: formatStatus(state, nowMs),
+    Status: `${formatStatus(state, nowMs)}${policyNote(record, state)}`,
     Ports: record.exposedPorts.join(", "),
     Names: record.name,
     Labels: Object.entries(record.labels)
@@ -64,6 +67,11 @@ export function shownStatus(state: Container["state"]): string {
 /** The row with Docker's `4.1kB (virtual 8.1MB)`. */
 export function withSize<T extends object>(row: T, { writableBytes, totalBytes }: ContainerSizes) {
   return { ...row, Size: `${formatSize(writableBytes)} (virtual ${formatSize(totalBytes)})` };
+}
+
+/** A container that its policy would have started again, had somebody been there to do it. */
+function policyNote({ restart }: Container["record"], { error, stopped }: Container["state"]): string {
+  return restart.name !== "no" && error === monitorKilled && !stopped ? `, not restarted: ${monitorKilled}` : "";
 }
 
 /** `Created`, `Up 5 minutes`, `Exited (137) 2 seconds ago`. */

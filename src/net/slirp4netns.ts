@@ -42,20 +42,7 @@ export function startSlirp(options: {
 }): Slirp {
   const [ready, exit] = [pipe(), pipe()];
   const log = open(options.logFile, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
-  const args = [
-    "--configure",
-    `--mtu=${mtuBytes}`,
-    ...(options.allowHostLoopback ? [] : ["--disable-host-loopback"]),
-    "--enable-sandbox",
-    "--enable-seccomp",
-    "--ready-fd=3",
-    "--exit-fd=4",
-    "--userns-path=/proc/self/fd/5",
-    "--netns-type=path",
-    "/proc/self/fd/6",
-    "tap0",
-  ];
-  const pid = spawn(options.program, args, {
+  const pid = spawn(options.program, slirpArguments(options.allowHostLoopback), {
     env: [],
     fds: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd],
   });
@@ -71,6 +58,23 @@ export function startSlirp(options: {
       throw slirpFailure(readText(options.logFile));
     },
   };
+}
+
+/** Its descriptors 3 to 6 are where it says that it is ready, where it is told to end, and the namespaces. */
+export function slirpArguments(allowHostLoopback: boolean): string[] {
+  return [
+    "--configure",
+    `--mtu=${mtuBytes}`,
+    ...(allowHostLoopback ? [] : ["--disable-host-loopback"]),
+    "--enable-sandbox",
+    "--enable-seccomp",
+    "--ready-fd=3",
+    "--exit-fd=4",
+    "--userns-path=/proc/self/fd/5",
+    "--netns-type=path",
+    "/proc/self/fd/6",
+    "tap0",
+  ];
 }
 
 function slirpFailure(log: string): PodError {

@@ -68,7 +68,8 @@ export function readIdMaps(
   return { uid: toMappings(uid, uids), gid: toMappings(gid, gids) };
 }
 
-function userNameOf(uid: number): string | undefined {
+/** In /etc/passwd. */
+export function userNameOf(uid: number): string | undefined {
   const line = readOrEmpty("/etc/passwd")
     .split("\n")
     .find((candidate) => candidate.split(":")[2] === String(uid));

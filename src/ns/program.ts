@@ -1,6 +1,6 @@
 /** The last steps of init and of `exec`: from root of the container's user namespace to the user's program. */
 
-import { formatError, hintOf, SyscallError } from "../errors.ts";
+import { formatError, hasCode, hintOf, PodError, SyscallError } from "../errors.ts";
 import type { RuntimeProcess } from "../spec.ts";
 import { capabilityMask, capabilityNumber } from "./capabilities.ts";
 import { executeInContainer, findCommand } from "./command.ts";
@@ -41,6 +41,7 @@ import {
 } from "./sys/process.ts";
 import { openPty, setControllingTerminal, setWindowSize, type WindowSize } from "./sys/terminal.ts";
 import { type ResolvedUser, resolveUser } from "./user.ts";
+import { mappedIds } from "./userns.ts";
 
 /** What is to run; the process is the root of the container's user namespace, in all of its namespaces. */
 export interface ProgramRequest {
@@ -110,9 +111,8 @@ export function becomeProgram(
   setUmask(program.user.umask ?? 0o022);
   dropBoundingSet(program); // needs CAP_SETPCAP, so before the others go
   unlessErrno(["EPERM"], () => setGroups(user.additionalGids)); // one-id mode denies it, and has no groups to set
-  setGid(user.gid);
   setKeepCapabilities(true); // a change of uid from 0 would drop them all: capabilities(7)
-  setUid(user.uid);
+  takeIds(user);
   setKeepCapabilities(false);
   dropCapabilities(program, user);
   if (program.noNewPrivileges) setNoNewPrivs();
@@ -200,6 +200,25 @@ function dropBoundingSet(program: RuntimeProcess): void {
     if (present === undefined) break; // past the kernel's last one
     if (present && !keep.has(capability)) dropFromBoundingSet(capability);
   }
+}
+
+/** An id that is not mapped is EINVAL: user_namespaces(7). */
+function takeIds({ uid, gid }: ResolvedUser): void {
+  try {
+    setGid(gid);
+    setUid(uid);
+  } catch (cause) {
+    if (!hasCode(cause, "EINVAL")) throw cause;
+    const [last] = ["uid", "gid"].map((kind) => lastMapped(kind as "uid" | "gid")).toSorted((a, b) => a - b);
+    throw new PodError("no such id here", {
+      cause,
+      hint: `ids go up to ${last}: /etc/subuid and /etc/subgid give you that many, and root can add more (usermod --add-subuids)`,
+    });
+  }
+}
+
+function lastMapped(kind: "uid" | "gid"): number {
+  return Math.max(...mappedIds(kind).map(({ containerID, size }) => containerID + size)) - 1;
 }
 
 /** Root keeps the spec's sets; any other user has none in effect, as in Docker, unless they are ambient. */

@@ -279,6 +279,9 @@ export function findContainer(text: string): Container {
   return container;
 }
 
+/** The error of a container whose end nobody has seen; its restart policy ended with its monitor. */
+export const monitorKilled = "its monitor was killed";
+
 /** The record and its true state; undefined where it is gone, or not `wanted`. */
 export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
   const written = readJson<ContainerState>(join(containerDir(id), "state.json"));
@@ -301,7 +304,7 @@ function trueState(state: ContainerState): ContainerState {
     ...ended,
     status: "exited",
     exitCode: state.exitCode ?? 137,
-    error: state.error ?? "its monitor was killed",
+    error: state.error ?? monitorKilled,
   };
 }
 

@@ -122,11 +122,20 @@ class Input {
   }
 }
 
+function parseFirst(block: Buffer): RawHeader {
+  try {
+    return parseHeader(block);
+  } catch (cause) {
+    throw new PodError("this is no tar archive, or not a whole one", { cause });
+  }
+}
+
 function* read(input: Input, handler: TarHandler): Reading<void> {
   const global: PaxRecords = new Map();
   let local: PaxRecords = new Map();
   let long: { name?: string; link?: string } = {};
   let wasZero = false;
+  let isFirst = true;
   for (;;) {
     const block: Buffer | undefined = input.atHand(blockSize) ?? (yield* input.exactly(blockSize));
     if (block === undefined) break; // some programs leave the two zero blocks out
@@ -135,7 +144,8 @@ function* read(input: Input, handler: TarHandler): Reading<void> {
     wasZero = isZero;
     if (isZero) continue;
 
-    const header = parseHeader(block);
+    const header = isFirst ? parseFirst(block) : parseHeader(block);
+    isFirst = false;
     if (header.type === "x" || header.type === "X") local = parsePax(yield* metadata(input, header));
     else if (header.type === "g") {
       for (const [keyword, value] of parsePax(yield* metadata(input, header))) global.set(keyword, value);

@@ -29,6 +29,19 @@ onBothDrivers("ps, inspect and rm", (host) => {
     expect(await host.must("ps", "-a")).toBe(await host.must("ps"));
   });
 
+  test("a container whose image has lost its name is shown with the image's id", async () => {
+    await host.must("tag", "starter", "passing:1");
+    await host.must("run", "--name", "nameless", "--network", "none", "passing:1", "true");
+    await host.must("rmi", "starter");
+    const image = () => host.must("ps", "-a", "-f", "name=nameless", "--format", "{{.Image}}");
+    expect(await image()).toBe("passing:1");
+    const id = (await host.must("image", "inspect", "-f", "{{.Id}}", "passing:1")).slice(7, 19);
+    await host.must("rmi", "-f", "passing:1");
+    expect(await image()).toBe(id);
+    await host.must("rm", "nameless");
+    await host.must("pull", "-q", "starter");
+  });
+
   test("ps shows what runs, ps -a all, newest first, with Docker's status words", async () => {
     await finished("first", "exit 3");
     const id = await start("second", "sleep", "60");

@@ -72,6 +72,48 @@ onBothDrivers("options of pod run", (host) => {
     await host.must("rm", "-f", "same");
   });
 
+  test("--explain prints what the run then does, and runs nothing", async () => {
+    const options = [
+      "--name",
+      "told",
+      "-e",
+      "A=b",
+      "-v",
+      ".:/x:ro",
+      "--tmpfs",
+      "/t",
+      "--network",
+      "none",
+      "--read-only",
+      "-u",
+      "7",
+    ];
+    const told = JSON.parse(await host.must("run", "--explain", "--format", "json", ...options, "starter", "true"));
+    expect(await host.must("ps", "-aq")).toBe("");
+    await host.must("run", ...options, "starter", "true");
+    const id = await host.must("inspect", "-f", "{{.Id}}", "told");
+    const spec = readFileSync(join(host.dataDir, "containers", id, "config.json"), "utf8");
+    const otherId = told.rootfs.target.split("/").at(-2);
+    const same = JSON.stringify(told.spec).replaceAll(otherId, id).replaceAll(otherId.slice(0, 12), id.slice(0, 12));
+    expect(JSON.parse(same)).toEqual(JSON.parse(spec));
+    const text = await host.must("run", "--explain", "--network", "host", "starter", "echo", "hi");
+    expect(text).toMatch(/^image +starter, sha256:/);
+    expect(text).toContain('["echo","hi"]');
+    expect(text).toContain("the host's network is shared");
+    const missing = await host.pod("run", "--explain", "127.0.0.1:1/nope");
+    expect(missing).toMatchObject({ code: 125, stderr: expect.stringContaining("--explain fetches nothing") });
+    await host.must("rm", "told");
+  });
+
+  test("an id that is not mapped is told with the last one; SELinux's letters do nothing where there is none", async () => {
+    const { code, stderr } = await host.pod(...quietRun, "-u", "2000000000", "starter", "true");
+    expect(code).toBe(125);
+    expect(stderr).toMatch(
+      /no such id here.*\nhint: ids go up to \d+: \/etc\/subuid and \/etc\/subgid give you that many/,
+    );
+    expect(await host.must(...quietRun, "-v", ".:/x:Z", "-v", ".:/y:ro,z", "starter", "echo", "fine")).toBe("fine");
+  });
+
   test("an unknown letter is an error", async () => {
     const { code, stderr } = await host.pod("run", "-itX", "starter");
     expect(code).toBe(125);

@@ -121,7 +121,7 @@ test("rmi leaves what a container runs on", async () => {
   );
   await host.must("rmi", "app:1", "quay.io/team/app:2");
   const user = `image is being used by running container ${container.slice(0, 12)}\n`;
-  await expectError(`conflict: unable to delete app:latest (cannot be forced) - ${user}`, "rmi", "app");
+  await expectError(`conflict: unable to delete app:latest (must be forced) - ${user}`, "rmi", "app");
   await expectError(`conflict: unable to delete ${short()} (cannot be forced) - ${user}`, "rmi", "-f", id);
   expect(await host.must("rmi", "-f", "app")).toBe("Untagged: app:latest");
   expect(await host.must("images", "-q", "--no-trunc", "-f", "dangling=true")).toBe(id);

@@ -1,0 +1,77 @@
+/**
+ * Containers that start with the machine: a unit of the user's systemd, which starts those whose restart policy asks for
+ * it. Without it nothing of pod's runs at boot: there is no daemon.
+ */
+
+import { join } from "node:path";
+import { config } from "./config.ts";
+import { userNameOf } from "./ns/idmap.ts";
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "./ns/sys/fs.ts";
+import { type Container, listContainers } from "./storage/containers.ts";
+
+const unitName = "pod.service";
+const unitsDir = config.isHostRoot ? "/etc/systemd/system" : join(config.xdgConfigHome, "systemd/user");
+const unitFile = join(unitsDir, unitName);
+/** As `systemctl enable` makes it. */
+const wantsLink = join(unitsDir, `${config.isHostRoot ? "multi-user" : "default"}.target.wants`, unitName);
+
+export interface Autostart {
+  unitFile: string;
+  /** What is still to be done, where the user's systemd runs only from login to logout. */
+  lingerCommand?: string;
+}
+
+/** Writes the unit, and enables it. `program`: this very one. */
+export function enableAutostart(program: string): Autostart {
+  mkdirSync(join(wantsLink, ".."), { recursive: true });
+  writeFileSync(unitFile, unit(program));
+  rmSync(wantsLink, { force: true });
+  symlinkSync(unitFile, wantsLink);
+  const user = userNameOf(config.uid) ?? String(config.uid);
+  const lingers = config.isHostRoot || existsSync(`/var/lib/systemd/linger/${user}`); // loginctl(1)
+  return { unitFile, ...(!lingers && { lingerCommand: `sudo loginctl enable-linger ${user}` }) };
+}
+
+/** False where there was none. */
+export function disableAutostart(): boolean {
+  const wasThere = existsSync(unitFile);
+  for (const file of [wantsLink, unitFile]) rmSync(file, { force: true });
+  return wasThere;
+}
+
+/** systemd.service(5): the containers stay in the unit's control group, and end with SIGTERM when the machine does. */
+function unit(program: string): string {
+  return `# Written by pod system autostart
+[Unit]
+Description=pod: containers whose restart policy is always or unless-stopped
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment=XDG_DATA_HOME=${quote(config.dataDir.slice(0, -"/pod".length))}
+ExecStart=${quote(program)} start --at-boot
+TimeoutStopSec=30
+
+[Install]
+WantedBy=${config.isHostRoot ? "multi-user" : "default"}.target
+`;
+}
+
+/** systemd.syntax(7): `%` begins a specifier. */
+function quote(text: string): string {
+  return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("%", "%%")}"`;
+}
+
+/** The names of those that are to run and do not. As Docker at its start: also, with `always`, what a user has stopped. */
+export function containersToStart(): string[] {
+  return listContainers()
+    .filter(isToRun)
+    .map(({ record }) => record.name);
+}
+
+function isToRun({ record, state }: Container): boolean {
+  if (state.status === "running" || state.restarting || state.starting || !state.started) return false;
+  return record.restart.name === "always" || (record.restart.name === "unless-stopped" && !state.stopped);
+}

@@ -1,0 +1,60 @@
+/** `run --explain`: what a run would do, as the data that the run itself carries out. Nothing is started or fetched. */
+
+import { newRecord } from "./container.ts";
+import type { CreateOptions } from "./create.ts";
+import { probedDriver } from "./driver.ts";
+import { NotFoundError } from "./errors.ts";
+import { slirpArguments } from "./net/slirp4netns.ts";
+import { idMaps } from "./ns/mappers.ts";
+import { hostSpec } from "./runtimespec.ts";
+import type { IdMapping, RuntimeSpec } from "./spec.ts";
+import { type RootfsMount, rootfsMount } from "./storage/drivers.ts";
+import { findImage } from "./storage/images.ts";
+
+/** In the order in which it would be done. */
+export interface Explanation {
+  image: { reference: string; id: string };
+  /** The user's own, which all of the user's containers share. */
+  userNamespace: { uidMappings: IdMapping[]; gidMappings: IdMapping[] };
+  rootfs: RootfsMount;
+  network: { mode: string; command?: string[] };
+  /** The container's namespaces, nested in that, and all that happens in them. */
+  spec: RuntimeSpec;
+  /** What a host, or a pod, with more would do better, and why. */
+  degraded: string[];
+}
+
+/** Throws what `run` would throw for these options; NotFoundError where the image would have to be pulled. */
+export function explain(options: CreateOptions): Explanation {
+  const image = findImage(options.image);
+  if (!image) {
+    throw new NotFoundError(`no such image: ${options.image}`, {
+      hint: `--explain fetches nothing; pull it first: pod pull ${options.image}`,
+    });
+  }
+  const record = newRecord(options, image);
+  const maps = idMaps();
+  const { mode, allowHostLoopback } = record.network;
+  return {
+    image: { reference: options.image, id: image.id },
+    userNamespace: { uidMappings: maps.uid, gidMappings: maps.gid },
+    rootfs: rootfsMount(record),
+    network: {
+      mode,
+      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments(allowHostLoopback)] }),
+    },
+    spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
+    degraded: degradations(record.driver, mode, maps.singleIdReason),
+  };
+}
+
+function degradations(driver: string, mode: string, singleIdReason: string | undefined): string[] {
+  const isSlow = driver === "fuse-overlayfs" && probedDriver().driver === driver;
+  return [
+    ...(singleIdReason ? [`one id only, files of other owners become yours: ${singleIdReason}`] : []),
+    ...(isSlow ? [`files go through fuse-overlayfs, which is slower: ${probedDriver().reason}`] : []),
+    ...(mode === "host" ? ["the host's network is shared: asked for by --network host"] : []),
+    "no control group of its own, so no limits, and pause stops processes by SIGSTOP: pod makes none yet",
+    "no seccomp profile: pod has none yet",
+  ];
+}
