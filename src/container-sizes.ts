@@ -1,9 +1,9 @@
 /** What containers take on disk: for `ps --size` and `inspect --size`. */
 
 import { enterUserNamespace } from "./ns/userns.ts";
-import { type Container, containerDir } from "./storage/containers.ts";
+import { writableBytes } from "./storage/container-files.ts";
+import type { Container } from "./storage/containers.ts";
 import { readLayer } from "./storage/layers.ts";
-import { allocatedInside } from "./storage/usage.ts";
 
 export interface ContainerSizes {
   /** Allocated below its writable layer. */
@@ -17,9 +17,9 @@ export function sizesOf(containers: Container[]): Map<string, ContainerSizes> {
   enterUserNamespace();
   return new Map(
     containers.map(({ record }) => {
-      const writableBytes = allocatedInside(`${containerDir(record.id)}/upper`);
+      const writable = writableBytes(record);
       const layers = record.layers.reduce((sum, chainId) => sum + (readLayer(chainId)?.sizeBytes ?? 0), 0);
-      return [record.id, { writableBytes, totalBytes: layers + writableBytes }];
+      return [record.id, { writableBytes: writable, totalBytes: layers + writable }];
     }),
   );
 }

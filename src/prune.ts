@@ -2,12 +2,12 @@
 
 import { familiarName, parseReference } from "./reference.ts";
 import { repairContainers } from "./repair.ts";
-import { type Container, containerDir, deleteContainer, isAlive, listContainers } from "./storage/containers.ts";
+import { ownBytes } from "./storage/container-files.ts";
+import { type Container, deleteContainer, isAlive, listContainers } from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 import { leasedNames, leasesLock } from "./storage/leases.ts";
-import { allocatedBytes } from "./storage/usage.ts";
 
 /** Removes the containers that do not run. `select` gives those of them that are meant. */
 export function pruneContainers(select: (containers: Container[]) => Container[]): {
@@ -18,7 +18,7 @@ export function pruneContainers(select: (containers: Container[]) => Container[]
   const deleted: string[] = [];
   let reclaimedBytes = 0;
   for (const { record } of select(listContainers().filter(isStopped))) {
-    reclaimedBytes += allocatedBytes(containerDir(record.id));
+    reclaimedBytes += ownBytes(record);
     deleteContainer(record)();
     deleted.push(record.id);
   }

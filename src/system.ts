@@ -28,6 +28,7 @@ export function systemInfo() {
     Images: listSummaries().length,
     Driver: driver,
     DriverReason: driver === probed.driver ? probed.reason : "asked for by STORAGE_DRIVER",
+    DriverMissing: driver === probed.driver ? probed.missing : `auto takes ${probed.driver}: ${probed.reason}`,
     KernelVersion: release(),
     OperatingSystem: operatingSystem(),
     OSType: build.os,

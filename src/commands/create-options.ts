@@ -99,7 +99,7 @@ export const createArgs = {
   "shm-size": { type: "string", valueHint: "bytes", parse: parseBytes, description: "Size of /dev/shm" },
   "stop-signal": { type: "string", parse: parseSignalName, description: "Signal to stop the container" },
   "stop-timeout": { type: "string", parse: parseInteger, description: "Timeout (in seconds) to stop a container" },
-  "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs or auto" },
+  "storage-driver": { type: "string", description: "Storage driver: overlay, fuse-overlayfs, btrfs, vfs or auto" },
   tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },

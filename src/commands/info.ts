@@ -35,6 +35,7 @@ function toText(info: Info): string {
     ` Server Version: ${info.ServerVersion}`,
     ` Storage Driver: ${info.Driver}`,
     `  Reason: ${info.DriverReason}`,
+    ...(info.DriverMissing ? [`  For a better one: ${info.DriverMissing}`] : []),
     ` Rootless: ${info.Rootless}`,
     ` User IDs: ${mappingText(info.UIDMappings)}`,
     ` Group IDs: ${mappingText(info.GIDMappings)}`,

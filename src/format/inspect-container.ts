@@ -4,11 +4,12 @@ import type { ContainerSizes } from "../container-sizes.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
+import { hasOwnTree } from "../storage/drivers.ts";
 import { jsonLogFile } from "../storage/json-log.ts";
 import { layerDir } from "../storage/layers.ts";
 import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
-import { goMap, listOrNil } from "./go-values.ts";
+import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
@@ -37,12 +38,16 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
     HostConfig: hostConfig(record),
     GraphDriver: {
       Name: record.driver,
-      Data: goMap({
-        LowerDir: record.layers.toReversed().map(layerDir).join(":"),
-        MergedDir: `${dir}/rootfs`,
-        UpperDir: `${dir}/upper`,
-        WorkDir: `${dir}/work`,
-      }),
+      Data: mapOrNil(
+        hasOwnTree(record.driver)
+          ? undefined
+          : {
+              LowerDir: record.layers.toReversed().map(layerDir).join(":"),
+              MergedDir: `${dir}/rootfs`,
+              UpperDir: `${dir}/upper`,
+              WorkDir: `${dir}/work`,
+            },
+      ),
     },
     ...(sizes && { SizeRw: sizes.writableBytes, SizeRootFs: sizes.totalBytes }),
     Mounts: record.binds.map(({ source, destination, readonly }) => ({

@@ -45,6 +45,7 @@ export function startSlirp(options: {
   const pid = spawn(options.program, slirpArguments(options.allowHostLoopback), {
     env: [],
     fds: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd],
+    ownMounts: true, // its sandbox unmounts all, and what is not on the root's own file system would go here too
   });
   for (const fd of [ready.writeFd, exit.readFd]) close(fd);
   close(log);

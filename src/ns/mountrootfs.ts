@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { config } from "../config.ts";
 import { formatError, hasCode, PodError } from "../errors.ts";
-import { MNT_DETACH, O_RDONLY, POLLIN } from "./constants.ts";
+import { MNT_DETACH, MS_BIND, O_RDONLY, POLLIN } from "./constants.ts";
 import { unshareMounts } from "./prestart.ts";
 import { pipe, poll, writeAll } from "./sys/descriptor.ts";
 import { close, open, readDescriptor, statAt } from "./sys/file.ts";
@@ -22,18 +22,20 @@ export interface MountedRootfs {
 }
 
 /** Paths in `options` are relative to the store's root. */
-export function mountRootfs(what: {
-  driver: "overlay" | "fuse-overlayfs";
-  target: string;
-  options: string;
-}): MountedRootfs {
+export function mountRootfs(what: { driver: string; target: string; options: string; tree?: string }): MountedRootfs {
   mkdirSync(what.target, { recursive: true });
+  if (what.tree) return mountTree(what.tree, what.target);
   process.chdir(config.dataDir);
   try {
     return what.driver === "overlay" ? mountOverlay(what) : mountFuse(what);
   } finally {
     process.chdir("/");
   }
+}
+
+function mountTree(tree: string, target: string): MountedRootfs {
+  mount(tree, target, "", MS_BIND);
+  return { path: target, unmount: () => umount(target, MNT_DETACH) };
 }
 
 function mountOverlay({ target, options }: { target: string; options: string }): MountedRootfs {
@@ -49,7 +51,7 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
   const program = Bun.which("fuse-overlayfs", { PATH: config.path });
   if (!program) {
     throw new PodError("fuse-overlayfs is not installed", {
-      hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay",
+      hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay, or vfs, which copies the image's files",
     });
   }
   const pid = spawn(program, ["-f", "-o", `${options},allow_other`, target], {

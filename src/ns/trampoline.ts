@@ -17,9 +17,9 @@ const channelFd = 3;
  * over the channel, and the process ends with 127. Throws SyscallError where not even that can be begun.
  */
 export function executeByTrampoline(channel: number, path: string, argv: string[], env: string[]): never {
+  duplicate(channel, channelFd); // before the file is made, which might be given this number
   const file = executableMemory("pod-trampoline", elf(ownArchitecture, trampoline[ownArchitecture]));
-  closeOnExecFrom(3);
-  duplicate(channel, channelFd);
+  closeOnExecFrom(channelFd + 1);
   executeDescriptor(file, [path, ...argv], env);
 }
 

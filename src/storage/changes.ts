@@ -4,6 +4,7 @@ import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK }
 import { findAtBytes, listDirectoryBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open, type Time } from "../ns/sys/file.ts";
 import { attributesOf } from "./attributes.ts";
+import type { RootfsFolders } from "./drivers.ts";
 import { isDirectory, type LowerFile, merged, mergedFiles, visible } from "./lower.ts";
 import { isOpaque, isWhiteout, whiteoutPrefix } from "./whiteouts.ts";
 
@@ -18,13 +19,13 @@ export interface Change {
 
 /**
  * All changes, folders before what is in them, else by name: the same for the same trees. A folder counts as changed
- * where something in it is. `lowerDirs`: the topmost first; `ignored`: paths that are no change where they are new.
+ * where something in it is. `ignored`: paths that are no change where they are new.
  */
-export function* changesOf(upperDir: string, lowerDirs: string[], ignored = new Set<string>()): Generator<Change> {
-  const opened = [upperDir, ...lowerDirs].map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+export function* changesOf(folders: RootfsFolders, ignored = new Set<string>()): Generator<Change> {
+  const opened = [folders.upper, ...folders.lower].map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   const [upper, ...lower] = opened;
   try {
-    yield* changesIn({ fd: upper!, lower, isWhole: false, path: "", pending: [], ignored });
+    yield* changesIn({ fd: upper!, lower, isWhole: folders.isWhole, path: "", pending: [], ignored });
   } finally {
     opened.forEach(close);
   }

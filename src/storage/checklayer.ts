@@ -1,6 +1,6 @@
 /** Whether a layer's folder holds what its blob says; and how it is made again. */
 
-import { createReadStream, existsSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { ConflictError, formatError, hasCode, rootCause } from "../errors.ts";
 import type { Descriptor } from "../spec.ts";
@@ -20,6 +20,7 @@ import {
   unpackLayer,
 } from "./layers.ts";
 import { paths } from "./store.ts";
+import { treeName } from "./trees.ts";
 
 export interface ImageLayer extends LayerPlace {
   blob: Descriptor;
@@ -82,6 +83,7 @@ async function rebuild(layer: ImageLayer): Promise<void> {
   const old = makeTemporaryDir();
   try {
     if (existsSync(folder)) renameSync(folder, join(old, "layer"));
+    for (const name of readdirSync(paths.layers)) removeTree(join(paths.layers, name, treeName)); // those above it were made of it
     await extractLayer(createReadStream(blobPath(layer.blob.digest)), layer);
   } finally {
     removeTree(old);

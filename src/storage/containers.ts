@@ -41,7 +41,7 @@ export interface ContainerRecord {
     platform: string;
   };
   /** Storage driver; `auto` never changes it later. */
-  driver: "overlay" | "fuse-overlayfs";
+  driver: "overlay" | "fuse-overlayfs" | "btrfs" | "vfs";
   /** chainIds from the lowest layer up. */
   layers: string[];
   process: {

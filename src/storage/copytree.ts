@@ -36,11 +36,9 @@ import {
   symlinkAtBytes,
   toText,
 } from "../ns/sys/bytes.ts";
-import { writeAll } from "../ns/sys/descriptor.ts";
-import { close, ftruncate, makeDevice, open, type Status, seekData, statAt } from "../ns/sys/file.ts";
-import { readSync } from "../ns/sys/fs.ts";
+import { close, makeDevice, open, type Status, statAt } from "../ns/sys/file.ts";
 import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./attributes.ts";
-import { writeAt } from "./files.ts";
+import { copyContent } from "./content.ts";
 import { isDirectory } from "./lower.ts";
 
 /** Copies into one folder. With `keepOwners` the sources' owners stay, else all becomes root's: of a rootless user, the user's own. */
@@ -169,28 +167,4 @@ export function makeWay(parent: number, name: string, isFolder: boolean, forFold
   if (isFolder) throw new PodError(`cannot overwrite directory ${JSON.stringify(toText(name))} with non-directory`);
   if (forFolder) throw new PodError(`cannot overwrite non-directory ${JSON.stringify(toText(name))} with directory`);
   removeAtBytes(parent, name, false);
-}
-
-const buffer = Buffer.alloc(256 << 10); // stays in the processor's cache
-
-/** Holes stay holes. Files that have no size, as in /proc, are read to their end. */
-function copyContent(from: number, to: number): void {
-  const { size } = statAt(from, "");
-  if (size === 0) return copyStream(from, to);
-  for (let position = 0; position < size; ) {
-    const data = seekData(from, position);
-    if (data === undefined) break;
-    for (position = data.start; position < data.end; ) {
-      const length = readSync(from, buffer, 0, Math.min(buffer.length, data.end - position), position);
-      if (length === 0) break; // it was cut meanwhile
-      writeAt(to, buffer.subarray(0, length), position);
-      position += length;
-    }
-    if (position < data.end) break;
-  }
-  ftruncate(to, size);
-}
-
-function copyStream(from: number, to: number): void {
-  for (let length: number; (length = readSync(from, buffer)) > 0; ) writeAll(to, buffer.subarray(0, length));
 }

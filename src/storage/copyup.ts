@@ -2,10 +2,9 @@
 
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, S_IFLNK, S_IFMT, S_IFREG } from "../ns/constants.ts";
 import { mknodAtBytes, openAtBytes, readlinkAtBytes, setTimesOf, symlinkAtBytes } from "../ns/sys/bytes.ts";
-import { writeAll } from "../ns/sys/descriptor.ts";
 import { close, makeDevice } from "../ns/sys/file.ts";
-import { readSync } from "../ns/sys/fs.ts";
 import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./attributes.ts";
+import { copyContent } from "./content.ts";
 import type { LowerFile } from "./lower.ts";
 
 /** Makes `name` in the folder behind `dirFd` like the file `below`, which is no folder. */
@@ -26,8 +25,7 @@ function copyFile(below: LowerFile, dirFd: number, name: string, skipped: Skippe
   const target = openAtBytes(dirFd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     const attributes = attributesOf(source);
-    const buffer = Buffer.alloc(1 << 18);
-    for (let length: number; (length = readSync(source, buffer)) > 0; ) writeAll(target, buffer.subarray(0, length));
+    copyContent(source, target);
     setAttributes(target, attributes, skipped);
     setTimesOf(target, attributes.accessed, attributes.modified);
   } finally {

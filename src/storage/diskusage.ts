@@ -2,7 +2,8 @@
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Container, containerDir, listContainers } from "./containers.ts";
+import { ownBytes } from "./container-files.ts";
+import { type Container, listContainers } from "./containers.ts";
 import { isGivenUp } from "./garbage.ts";
 import { type Image, listImages } from "./images.ts";
 import { layerName } from "./layers.ts";
@@ -43,7 +44,7 @@ export function diskUsage(): DiskUsage {
   const sizes = sizesByName();
   const containers = listContainers().map((container) => ({
     container,
-    sizeBytes: allocatedBytes(containerDir(container.record.id)),
+    sizeBytes: ownBytes(container.record),
   }));
   const images = imageUsages(sizes, containers);
   const stopped = containers.filter(({ container }) => container.state.status !== "running");

@@ -2,12 +2,27 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
+import { existsSync } from "../ns/sys/fs.ts";
 import { containerDir } from "./containers.ts";
+import { makeBtrfsTree } from "./drivers/btrfs.ts";
+import { makeVfsTree } from "./drivers/vfs.ts";
 import { layerDir, layerLink } from "./layers.ts";
 import { paths } from "./store.ts";
+import { treeName } from "./trees.ts";
 
-export type DriverName = "overlay" | "fuse-overlayfs";
-export const driverNames: DriverName[] = ["overlay", "fuse-overlayfs"];
+export type DriverName = "overlay" | "fuse-overlayfs" | "btrfs" | "vfs";
+export const driverNames: DriverName[] = ["overlay", "fuse-overlayfs", "btrfs", "vfs"];
+
+/** Drivers that merge nothing: the container has a plain tree of its own, which they make. */
+const treeMakers: Partial<Record<DriverName, (layers: string[], folder: string) => void>> = {
+  btrfs: makeBtrfsTree,
+  vfs: makeVfsTree,
+};
+
+/** Whether its containers have no layer of their own, but a tree of all their files. */
+export function hasOwnTree(driver: DriverName): boolean {
+  return driver in treeMakers;
+}
 
 /** What is to be mounted for one container: data, carried out by its monitor with the store's root as working directory. */
 export interface RootfsMount {
@@ -16,9 +31,14 @@ export interface RootfsMount {
   target: string;
   /** Options for mount(2), or for fuse-overlayfs's -o. */
   options: string;
+  /** The plain tree that appears there, of the drivers that have one. */
+  tree?: string;
 }
 
-/** Paths in the options are relative to the store's root, so that 127 layers fit into mount(2)'s one page. */
+/**
+ * Paths in the options are relative to the store's root, so that 127 layers fit into mount(2)'s one page. A plain tree is made first
+ * where it is not there: for that, to be called in the user's namespace.
+ */
 export function rootfsMount(container: {
   id: string;
   layers: string[];
@@ -26,6 +46,17 @@ export function rootfsMount(container: {
   autoRemove: boolean;
 }): RootfsMount {
   const dir = `containers/${container.id}`;
+  const target = join(paths.root, dir, "rootfs");
+  const makeTree = treeMakers[container.driver];
+  if (makeTree) {
+    const tree = treeOf(container.id);
+    try {
+      if (!existsSync(tree)) makeTree(container.layers, containerDir(container.id));
+    } catch (error) {
+      if (!existsSync(tree)) throw error; // else another command was quicker
+    }
+    return { driver: container.driver, target, options: "", tree };
+  }
   const lower = container.layers.toReversed().map(layerLink).join(":") || `${dir}/empty`;
   const common = [`lowerdir=${lower}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   // A container that is removed at its end is never read after a power cut: no sync when it is unmounted.
@@ -37,10 +68,29 @@ export function rootfsMount(container: {
       hint: "at most 127 layers are possible",
     });
   }
-  return { driver: container.driver, target: join(paths.root, dir, "rootfs"), options: joined };
+  return { driver: container.driver, target, options: joined };
 }
 
-/** The folders that a container's tree is merged of, from wherever one looks: its own, and its layers, the topmost first. */
-export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): { upper: string; lower: string[] } {
-  return { upper: join(containerDir(id), "upper"), lower: layers.toReversed().map(layerDir) };
+/** The folders that a container's tree is merged of, from wherever one looks. */
+export interface RootfsFolders {
+  /** Its own. */
+  upper: string;
+  /** Its layers, the topmost first. */
+  lower: string[];
+  /** Its own folder is a plain tree that shows everything, and its layers nothing. */
+  isWhole: boolean;
+}
+
+/** A plain tree is not there before the container has run, or files were copied into it. */
+export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): RootfsFolders {
+  const isWhole = existsSync(treeOf(id));
+  return {
+    upper: isWhole ? treeOf(id) : join(containerDir(id), "upper"),
+    lower: layers.toReversed().map(layerDir),
+    isWhole,
+  };
+}
+
+function treeOf(id: string): string {
+  return join(containerDir(id), treeName);
 }

@@ -1,6 +1,5 @@
 /** Files into tar archives: a container's whole tree, or its changes as a layer (image-spec layer.md). Nothing is held but one chunk. */
 
-import { readSync } from "node:fs";
 import { hasCode } from "../errors.ts";
 import {
   O_DIRECTORY,
@@ -17,6 +16,7 @@ import {
 } from "../ns/constants.ts";
 import { findAtBytes, listDirectoryBytes, readlinkAtBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open } from "../ns/sys/file.ts";
+import { readSync } from "../ns/sys/fs.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Change } from "./changes.ts";
 import { isDirectory, type LowerFile, merged, mergedFiles } from "./lower.ts";

@@ -14,6 +14,7 @@ import {
 } from "../ns/sys/bytes.ts";
 import { close, open, statAt } from "../ns/sys/file.ts";
 import { chmodSync, readFileSync } from "../ns/sys/fs.ts";
+import { destroySubvolume, subvolumeInode } from "../ns/sys/subvolume.ts";
 import { markerName, paths } from "./store.ts";
 
 /** Deeper folders are moved up to the top of the tree, so that no tree needs a descriptor per level. */
@@ -46,6 +47,7 @@ export function removeAt(dirFd: number, name: string): void {
   const status = statAtBytes(dirFd, name);
   if (status === undefined) return;
   const isDirectory = (status.mode & S_IFMT) === S_IFDIR;
+  if (isDirectory && isDestroyed(dirFd, name, mountIdOf(dirFd))) return;
   if (isDirectory) {
     const folder = openFolder(dirFd, name, mountIdOf(dirFd));
     try {
@@ -71,6 +73,7 @@ function empty(folder: Folder, topFd: number, depth: number): number {
       renameAtBytes(folder.fd, name, topFd, crypto.randomUUID());
       continue;
     }
+    if (isDirectory && isDestroyed(folder.fd, name, folder.mountId)) continue;
     if (isDirectory) {
       const inner = openFolder(folder.fd, name, folder.mountId);
       try {
@@ -82,6 +85,12 @@ function empty(folder: Folder, topFd: number, depth: number): number {
     removeName(folder.fd, name, isDirectory);
   }
   return entries.length;
+}
+
+/** btrfs: where the user may, a whole subvolume goes at once; else it is emptied, and removed like any folder (Linux 4.18). */
+function isDestroyed(dirFd: number, name: string, mountId: bigint): boolean {
+  const status = statAtBytes(dirFd, name);
+  return status?.inode === subvolumeInode && status.mountId === mountId && destroySubvolume(dirFd, name);
 }
 
 /** Opens a folder for reading, also one whose mode forbids that to its owner; a mount point is an error. */

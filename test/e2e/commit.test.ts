@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type TarEntry, tarReader } from "../../src/storage/tar.ts";
 import { file, folder, symlink, tar } from "../storage/archive.ts";
 import { shell } from "./crafted.ts";
-import { onBothDrivers, quietRun } from "./harness.ts";
+import { onAllDrivers, quietRun } from "./harness.ts";
 import { run } from "./tools.ts";
 
 /** Of a file: CAP_NET_BIND_SERVICE permitted (struct vfs_cap_data, version 2). */
@@ -73,7 +73,7 @@ const look = `
   $b cat etc/changed new/hard; $b readlink new/sym
 `;
 
-onBothDrivers("commit", (host) => {
+onAllDrivers("commit", (host) => {
   const at = (name: string) => join(host.work, name);
   const inspect = async (name: string) => JSON.parse(await host.must("image", "inspect", name))[0];
   const lookInto = (image: string) => host.must(...quietRun, image, "sh", "-c", look);

@@ -13,7 +13,10 @@ export const binary = resolve(process.env.POD_BINARY || join(import.meta.dir, ".
 /** A container that goes when it ends, with nothing of pod's own on stderr; without a network it starts sooner. */
 export const quietRun = ["run", "--rm", "--quiet", "--network", "none"];
 
-export type Driver = "overlay" | "fuse-overlayfs";
+export type Driver = "overlay" | "fuse-overlayfs" | "btrfs" | "vfs";
+
+/** A directory on btrfs, which scripts/as-user makes where it runs as root. */
+const btrfsDir = process.env.POD_TEST_BTRFS;
 
 export interface Result {
   /** As a shell sees it: 128+n where a signal ended the command. */
@@ -38,10 +41,13 @@ export class Host {
   base = "";
   private before = new Set<string>();
 
-  constructor(private readonly driver?: Driver) {}
+  constructor(
+    private readonly driver?: Driver,
+    private readonly onBtrfs = driver === "btrfs",
+  ) {}
 
   open(): void {
-    this.base = mkdtempSync(join(tmpdir(), "h"));
+    this.base = mkdtempSync(join(this.onBtrfs ? btrfsDir! : tmpdir(), "h"));
     for (const name of ["home", "data", "r", "tmp", "work"]) mkdirSync(join(this.base, name), { mode: 0o700 });
     this.before = processesNow();
   }
@@ -157,16 +163,25 @@ async function lastOf(find: () => string[]): Promise<string[]> {
   }
 }
 
-export async function newHost(options: { driver?: Driver } = {}): Promise<Host> {
-  const host = new Host(options.driver);
+export async function newHost(options: { driver?: Driver; onBtrfs?: boolean } = {}): Promise<Host> {
+  const host = new Host(options.driver, options.onBtrfs);
   host.open();
   return host;
 }
 
 /** Runs a group of tests once for each storage driver, each with a host of its own. */
 export function onBothDrivers(name: string, tests: (host: Host, driver: Driver) => void): void {
+  onDrivers(["overlay", "fuse-overlayfs"], name, tests);
+}
+
+/** The same on all of them: for what drivers do themselves. */
+export function onAllDrivers(name: string, tests: (host: Host, driver: Driver) => void): void {
+  onDrivers(["overlay", "fuse-overlayfs", "btrfs", "vfs"], name, tests);
+}
+
+function onDrivers(drivers: Driver[], name: string, tests: (host: Host, driver: Driver) => void): void {
   setDefaultTimeout(60_000); // goes for the file that calls
-  for (const driver of ["overlay", "fuse-overlayfs"] as const) {
+  for (const driver of drivers) {
     requires(driver).describe(`${name} on ${driver}`, () => {
       const host = new Host(driver);
       beforeAll(() => host.open());
@@ -180,6 +195,8 @@ export function onBothDrivers(name: string, tests: (host: Host, driver: Driver) 
 const features = {
   overlay: () => tryOverlay(),
   "fuse-overlayfs": () => isUsable("/dev/fuse"),
+  btrfs: () => btrfsDir !== undefined,
+  vfs: () => true,
   "/dev/net/tun": () => isUsable("/dev/net/tun"),
 };
 

@@ -75,10 +75,20 @@ onBothDrivers("isolation", (host, driver) => {
     ).toBe("0\n1\n2");
   });
 
-  test("the caller's open descriptors do not travel in", async () => {
-    const run = [binary, ...quietRun, "starter", "sh", "-c", "test -e /proc/$$/fd/7"];
-    const shell = ["sh", "-c", 'exec 7</etc/passwd; exec "$@"', "sh", ...run];
-    expect(await Bun.spawn(shell, { env: host.env, cwd: host.work }).exited).toBe(1);
+  test("the caller's open descriptors do not travel in, and are in nobody's way", async () => {
+    await host.must("run", "-d", "--name", "open", "--network", "none", "starter", "sleep", "60");
+    const script = "for f in 3 4 5 6 7 8 9; do test ! -L /proc/$$/fd/$f || echo $f; done; echo done";
+    for (const opened of ["3</etc/passwd", "7</etc/passwd", "3<. 4<. 5<. 6<. 7<. 8<. 9<."]) {
+      for (const command of [
+        [...quietRun, "starter"],
+        ["exec", "open"],
+      ]) {
+        const shell = ["bash", "-c", `exec ${opened}; exec "$@"`, "-", binary, ...command, "sh", "-c", script];
+        const child = Bun.spawn(shell, { env: host.env, cwd: host.work, stdout: "pipe" });
+        expect(await child.stdout.text()).toBe("done\n");
+      }
+    }
+    await host.must("rm", "-f", "open");
   });
 
   test("no signal is blocked, ignored or caught", async () => {

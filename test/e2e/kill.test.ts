@@ -7,14 +7,14 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Family, isRunning, type Role } from "./family.ts";
-import { type Host, onBothDrivers } from "./harness.ts";
+import { type Host, onAllDrivers } from "./harness.ts";
 import { randomNumbers, seed } from "./random.ts";
 import { exitCode } from "./terminal.ts";
 
 const roundsPerDriver = 28;
 const modes = [["--rm"], ["-d"], [], ["-d", "--rm"]];
 
-onBothDrivers("SIGKILL", (host) => {
+onAllDrivers("SIGKILL", (host) => {
   const next = randomNumbers(seed);
   const victims: Role[] = ["pod", "monitor", "init", "slirp4netns"];
   if (host.env.STORAGE_DRIVER === "fuse-overlayfs") victims.push("fuse-overlayfs");
@@ -33,7 +33,7 @@ onBothDrivers("SIGKILL", (host) => {
   }, 120_000);
 });
 
-onBothDrivers("what a killed command was making", (host) => {
+onAllDrivers("what a killed command was making", (host) => {
   test("is swept by the next one, also by an `rm` that finds nothing", async () => {
     await host.must("run", "--rm", "--network", "none", "starter", "true");
     const tag = `999999-5-${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8)}`; // no such process

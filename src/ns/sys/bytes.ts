@@ -126,6 +126,10 @@ export function setXattrOf(fd: number, name: string, value: Uint8Array): void {
   const bytes = value.length ? value : second; // an address is needed even for no bytes
   checked("setxattr", c.fsetxattr(fd, cname(name), bytes, value.length, 0), name);
 }
+/** fremovexattr(2), the name as a byte string. */
+export function removeXattrOf(fd: number, name: string): void {
+  checked("removexattr", c.fremovexattr(fd, cname(name)), name);
+}
 /** fgetxattr(2); undefined where there is none of that name, or the file system has none at all. */
 export function getXattrOf(fd: number, name: string): Buffer | undefined {
   const buffer = xattrBuffer();

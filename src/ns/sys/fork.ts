@@ -5,10 +5,20 @@
  */
 
 import { PodError } from "../../errors.ts";
-import { F_DUPFD_CLOEXEC, MADV_DOFORK, O_DIRECTORY, O_RDONLY, O_RDWR } from "../constants.ts";
+import {
+  CLONE_NEWNS,
+  F_DUPFD_CLOEXEC,
+  MADV_DOFORK,
+  MS_PRIVATE,
+  MS_REC,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_RDWR,
+} from "../constants.ts";
 import { c, check, memory } from "../libc.ts";
 import { pipe, readInto, writeAll } from "./descriptor.ts";
 import { close, duplicate, listDirectory, open, readlinkAt, readText } from "./file.ts";
+import { mount, unshare } from "./namespace.ts";
 import {
   closeOnExecFrom,
   execve,
@@ -115,6 +125,8 @@ export interface SpawnOptions {
   cwd?: string;
   /** It gets SIGKILL when this process ends. */
   diesWithParent?: boolean;
+  /** It has a mount namespace of its own, from which nothing comes back: for a program that unmounts what it does not need. */
+  ownMounts?: boolean;
 }
 
 /** Starts the program at `path`. Where that fails, its stderr says why and it ends with 127. Returns its pid. */
@@ -127,6 +139,10 @@ export function spawn(path: string, args: string[], options: SpawnOptions): numb
         if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
       }
       setSignalMask("set", []);
+      if (options.ownMounts) {
+        unshare(CLONE_NEWNS, "new mount namespace");
+        mount("none", "/", "", MS_REC | MS_PRIVATE);
+      }
       if (options.cwd) process.chdir(options.cwd);
       takeDescriptors(options.fds);
       closeOnExecFrom(options.fds.length);
