@@ -1,14 +1,14 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
 import { config } from "./config.ts";
-import { Control } from "./control.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
+import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "./ns/sys/fs.ts";
-import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
+import { repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -132,12 +132,13 @@ function toResolvConf(record: ContainerRecord): string {
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
 export function remove(text: string, options: { force: boolean }): void {
-  const container = readContainer(findThenRepair(text));
+  const container = readDecided(findThenRepair(text));
   if (!container) return; // it was a --rm container whose monitor had been killed
   const { record, state } = container;
-  if (state.status === "running" || state.restarting || state.starting) {
+  if (isActive(container)) {
     if (!options.force) throw new ConflictError(`cannot remove container "/${record.name}": ${inUse(state)}`);
-    endNow(container);
+    endContainer(record.id, SIGKILL, 10_000);
+    waitForEnd(state.monitor!); // it cleans up
   }
   deleteContainer(record)(); // with --rm its monitor may have done so
 }
@@ -145,16 +146,6 @@ export function remove(text: string, options: { force: boolean }): void {
 function inUse({ paused, restarting }: ContainerState): string {
   if (paused) return "container is paused and must be unpaused first";
   return `container is ${restarting ? "restarting" : "running"}: stop the container before removing or force remove`;
-}
-
-/** By its monitor, whose restart policy then lets it rest. */
-function endNow({ record, state }: Container): void {
-  const control = Control.open(record.id);
-  const heard = control?.tell({ kind: "stop", signal: SIGKILL });
-  const last = state.init ?? state.monitor;
-  if (!heard && last) killProcess(last);
-  if (state.monitor) waitForEnd(state.monitor);
-  control?.close();
 }
 
 /** The id. Found first, since repairing may remove it; and repaired also where there is none: killed commands leave more than records. */

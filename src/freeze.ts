@@ -20,8 +20,8 @@ export function freeze(init: ProcessIdentity): () => Promise<void> {
   const keeper = Bun.spawn(["/bin/sh", "-c", guard], { stdin: readFd, stdout: "ignore", stderr: "ignore" });
   close(readFd);
   const stopped = new Set<number>();
-  const until = Date.now() + patienceMs;
-  while (isAlive(init) && Date.now() < until) {
+  const until = performance.now() + patienceMs;
+  while (isAlive(init) && performance.now() < until) {
     const running = familyOf(init.pid).filter(({ state }) => !/[TtZX]/.test(state));
     if (!running.length) break;
     for (const { pid } of running.filter((each) => !stopped.has(each.pid))) {

@@ -4,6 +4,7 @@ import { attach, awaitMessage, failureToError, monitorGone } from "./attach.ts";
 import { create } from "./container.ts";
 import { Control } from "./control.ts";
 import type { CreateOptions } from "./create.ts";
+import { endContainer, readDecided } from "./ending.ts";
 import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
@@ -67,7 +68,7 @@ export function start(text: string, attachment: Attachment): number {
 
 /** Makes a new monitor the container's; undefined where it runs, or another command just starts it. */
 function claim(id: string): WaitingMonitor | undefined {
-  const { state } = requireContainer(id);
+  const { state } = readDecided(id) ?? requireContainer(id);
   const isEnding = state.status !== "running" && !state.starting && !state.restarting;
   if (isEnding && state.monitor) waitForEnd(state.monitor);
   return withLock("start", () => {
@@ -134,19 +135,9 @@ export function attachTo(text: string, attachment: Attachment): number {
 export function stop(text: string, options: { timeoutSeconds?: number; signal?: string } = {}): void {
   const { record, state } = findContainer(text);
   if (state.paused) unpause(text);
-  const control = Control.open(record.id);
-  if (!control) return;
-  try {
-    const seconds = options.timeoutSeconds ?? record.stopTimeoutSeconds;
-    control.tell({ kind: "stop", signal: signalNumber(options.signal ?? record.process.stopSignal) });
-    if (!control.await("exited", seconds < 0 ? -1 : seconds * 1000)) {
-      control.tell({ kind: "stop", signal: SIGKILL });
-      control.await("exited");
-    }
-    recordContainerEvent("stop", record);
-  } finally {
-    control.close();
-  }
+  const seconds = options.timeoutSeconds ?? record.stopTimeoutSeconds;
+  const signal = signalNumber(options.signal ?? record.process.stopSignal);
+  if (endContainer(record.id, signal, seconds < 0 ? -1 : seconds * 1000)) recordContainerEvent("stop", record);
 }
 
 /** Sends a signal to the program. Throws ConflictError where it does not run. */

@@ -202,6 +202,7 @@ class Life {
   end(): void {
     const { record } = this.container;
     this.cleanUp();
+    this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
     recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
@@ -328,9 +329,8 @@ class Life {
     this.initPidfd = -1;
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
-    const error = this.log.failure ?? this.state.error;
     const finished = new Date().toISOString();
-    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, error, finished };
+    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, finished };
   }
 
   /** It was killed: a new one takes its place; connections through the old one are lost. */

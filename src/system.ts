@@ -70,13 +70,13 @@ const patienceSeconds = 10;
  * where another command is bringing something, and goes on with it for ten seconds.
  */
 export async function reset(): Promise<void> {
-  const deadline = Date.now() + patienceSeconds * 1000;
+  const deadline = performance.now() + patienceSeconds * 1000;
   for (;;) {
     repairContainers();
     for (const { record } of listContainers()) await remove(record.id, { force: true });
     const holders = withLock(leasesLock, clearUnlessUsed);
     if (holders.length === 0) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new ConflictError(`the store is in use by process ${holders.join(", ")}`, {
         hint: "wait until that command has ended, or end it, then try again",
       });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import { type CreateOptions, parseBind, parseNetwork, parseTmpfs, toRecord } from "../src/create.ts";
+import { type CreateOptions, checkName, parseBind, parseNetwork, parseTmpfs, toRecord } from "../src/create.ts";
 import type { Image } from "../src/storage/images.ts";
+import { randomNumbers, seed } from "./e2e/random.ts";
 
 const options: CreateOptions = {
   image: "alpine",
@@ -92,5 +93,32 @@ test("names are Docker's", () => {
   expect(record({ name: "a.b-c_1" }).name).toBe("a.b-c_1");
   for (const name of ["", "a", "-a", "a b", "a/b", "ä1"]) {
     expect(() => record({ name })).toThrow("Invalid container name");
+  }
+});
+
+test(`1,000 random names that are none, seed ${seed}`, () => {
+  const next = randomNumbers(seed);
+  const pick = (from: string) => from[Math.floor(next() * from.length)]!;
+  const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  const name = (length: number) => pick(first) + Array.from({ length }, () => pick(`${first}_.-`)).join("");
+  const anyOther = () => {
+    for (;;) {
+      const character = String.fromCodePoint(Math.floor(next() ** 3 * 0x110000)); // mostly of the first planes
+      if (!`${first}_.-`.includes(character)) return character;
+    }
+  };
+  const spoiled = [
+    () => pick("_.-") + name(5),
+    () => name(0),
+    () => name(255 + Math.floor(next() * 1000)),
+    () => {
+      const [whole, at] = [name(9), Math.floor(next() * 11)];
+      return whole.slice(0, at) + anyOther() + whole.slice(at);
+    },
+  ];
+  for (let round = 0; round < 1000; round++) {
+    const text = spoiled[Math.floor(next() * 4)]!();
+    expect(() => checkName(text)).toThrow("Invalid container name");
+    expect(checkName(name(1 + Math.floor(next() * 254)))).toBeString();
   }
 });

@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(life|exec)\.ts$/,
   /^(image|image-mount|save|container|container-root|container-sizes|copy|events|explain|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
-  /^(create|control|driver|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
+  /^(create|control|driver|ending|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(commit|import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|freeze|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
@@ -90,6 +90,16 @@ test("the environment is read in config.ts only", () => {
     /(?<![.\w])(process|Bun|import\.meta)\.env\b/.test(transpiler.transformSync(text)),
   );
   expect(readers.map(([file]) => file).filter((file) => file !== "config.ts")).toEqual([]);
+});
+
+test("the clock that people set is read for what is shown, recorded or compared with such times: waits use the other", () => {
+  const clock = /(?<!performance)\.now\(\)|new Date\(\)/;
+  const shown = /^(format\/|values\.ts|events\.ts)/;
+  const recorded =
+    /^(create|monitor|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
+  const told = /^net\/(auth|refusal)\.ts/; // of servers: a token's life, Retry-After
+  const readers = [...files].filter(([, text]) => clock.test(text)).map(([file]) => file);
+  expect(readers.filter((file) => ![shown, recorded, told].some((kind) => kind.test(file)))).toEqual([]);
 });
 
 /** What is loaded before the user namespace is entered: a threaded process cannot enter one (user_namespaces(7)). */

@@ -3,17 +3,23 @@
 import { O_DIRECTORY, O_RDONLY } from "./constants.ts";
 import { close, listDirectory, open, readlinkAt, readText } from "./sys/file.ts";
 import { unlessErrno } from "./sys/namespace.ts";
-import { kill } from "./sys/process.ts";
+import { pidfdOpen, pidfdSendSignal } from "./sys/process.ts";
 
 /** Those that run in the pid namespace of the process `initPid`, that one first. */
 export function processesWith(initPid: number): number[] {
-  const proc = open("/proc", O_RDONLY | O_DIRECTORY);
-  try {
+  return withProc((proc) => {
     const namespace = pidNamespace(proc, initPid);
     const pids = listDirectory(proc)
       .map(({ name }) => Number(name))
       .filter((pid) => pid > 0 && pid !== initPid && pidNamespace(proc, pid) === namespace);
     return namespace === undefined ? [initPid] : [initPid, ...pids];
+  });
+}
+
+function withProc<T>(action: (proc: number) => T): T {
+  const proc = open("/proc", O_RDONLY | O_DIRECTORY);
+  try {
+    return action(proc);
   } finally {
     close(proc);
   }
@@ -45,8 +51,19 @@ export function signalAll(initPid: number, signal: number): void {
     if (fresh.length === 0) return;
     for (const pid of fresh) {
       reached.add(pid);
-      unlessErrno(["ESRCH"], () => kill(pid, signal));
+      unlessErrno(["ESRCH"], () => signalWith(initPid, pid, signal));
     }
+  }
+}
+
+/** Looked at after opening: a later process with this pid is none of them. */
+function signalWith(initPid: number, pid: number, signal: number): void {
+  const pidfd = pidfdOpen(pid);
+  try {
+    const isOne = withProc((proc) => pidNamespace(proc, pid) === pidNamespace(proc, initPid));
+    if (isOne) pidfdSendSignal(pidfd, signal);
+  } finally {
+    close(pidfd);
   }
 }
 

@@ -123,7 +123,7 @@ export function becomeProgram(
   at("exec");
   const command = findCommand(program.args, env);
   const execute = () => executeInContainer(channel, command, program.args, env);
-  return request.reaper ? runReaper(channel, execute) : execute();
+  return request.reaper ? runReaper(execute) : execute();
 }
 
 /** A file of the container, by a path that stays in its root (it may be a symlink); empty where there is none. */

@@ -51,10 +51,14 @@ export class ContainerLog {
     return cutFailure ? `its log grows without a limit: ${formatError(cutFailure)}` : undefined;
   }
 
-  /** Of the driver `none` nothing stays; who reads it has the files open. */
+  /** Of the driver `none` nothing stays; who reads it has the files open. Never throws. */
   close(): void {
     this.#log.close();
-    this.#json?.close();
+    try {
+      this.#json?.close();
+    } catch {
+      // the end of a line that was not ended is lost: the disk is full
+    }
     if (this.config.driver !== "none") return;
     for (const file of [logFile(this.id), indexFile(this.id)]) rmSync(file, { force: true });
   }

@@ -1,12 +1,16 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
 import { join } from "node:path";
-import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import { ConflictError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import type { Health, HealthAction, Healthcheck } from "../health.ts";
 import type { LogConfig } from "../log-options.ts";
+import { O_RDWR } from "../ns/constants.ts";
+import { open } from "../ns/sys/file.ts";
 import {
   chmodSync,
+  closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   readdirSync,
   readlinkSync,
@@ -17,7 +21,7 @@ import {
 } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 import { recordContainerEvent } from "./events.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** What the user asked for, complete: `container.json`. Written once, before anything runs. */
@@ -217,7 +221,7 @@ export function readName(name: string): string | undefined {
   try {
     return readlinkSync(join(paths.names, name));
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (hasCode(error, "ENOENT", "ENAMETOOLONG")) return undefined;
     throw error;
   }
 }
@@ -226,8 +230,29 @@ export function readName(name: string): string | undefined {
 export function putState(id: string, state: ContainerState): void {
   const file = join(containerDir(id), "state.json");
   const temporary = `${file}.${processId()}`;
-  writeFileSync(temporary, JSON.stringify(state));
-  renameSync(temporary, file);
+  const text = JSON.stringify(state);
+  try {
+    writeFileSync(temporary, text);
+    renameSync(temporary, file);
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+    rmSync(temporary, { force: true });
+    overwrite(file, text);
+  }
+}
+
+const blockBytes = 4096;
+
+/** Where the disk is full, often by this container's own log: in the block that the file has, with one write(2). */
+function overwrite(file: string, text: string): void {
+  const fd = open(file, O_RDWR);
+  try {
+    const bytes = Buffer.from(text.padEnd(fstatSync(fd).size)); // JSON may end with spaces
+    if (bytes.length > blockBytes) throw new PodError(`write ${file}: it is too long for a full disk`);
+    writeAt(fd, bytes, 0);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read. */

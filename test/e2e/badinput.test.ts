@@ -106,6 +106,47 @@ onBothDrivers("bad input", (host) => {
     await nothingIsLeft();
   });
 
+  test("names that are none", async () => {
+    await host.must("create", "--name", "good", "--network", "none", "starter");
+    for (const name of ["x", "_a", "a b", "../up", "a/b", "a\nb", "ä1", "a\u0007b", "👋🏽", "n".repeat(256)]) {
+      const words = `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`;
+      expectError(await host.pod("create", "--name", name, "starter"), 125, words);
+      expectError(await host.pod(...run, "--name", name, "starter", "true"), 125, words);
+      expectError(await host.pod("rename", "good", name), 1, words);
+    }
+    for (const name of ["../good", "a b", "", "n".repeat(5000)]) {
+      expectError(await host.pod("rm", name), 1, /no such container|may not be empty/i);
+    }
+    expect(await host.must("ps", "-a", "--format", "{{.Names}}")).toBe("good");
+    await host.must("rm", "good");
+    await nothingIsLeft();
+  });
+
+  test("a pid that belongs to another process by now is never signalled", async () => {
+    const bystander = Bun.spawn(["sleep", "60"]);
+    const stat = readFileSync(`/proc/${bystander.pid}/stat`, "utf8");
+    const startTime = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const otherBoot = bootId.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+    for (const identity of [
+      { startTime: startTime - 1, bootId },
+      { startTime, bootId: otherBoot },
+    ]) {
+      const process = { ...identity, pid: bystander.pid };
+      const state = { status: "running", init: process, monitor: process, started: new Date().toISOString() };
+      for (const command of ["stop", "kill", "restart", "rm -f"]) {
+        const id = await host.must("create", "--name", "stale", "--network", "none", "starter", "true");
+        writeFileSync(join(host.dataDir, "containers", id, "state.json"), JSON.stringify(state));
+        expect(await host.must("ps", "-a", "--format", "{{.Status}}")).toStartWith("Exited (137)");
+        await host.pod(...command.split(" "), "stale");
+        await host.pod("rm", "-f", "stale");
+      }
+    }
+    expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+    bystander.kill();
+    await nothingIsLeft();
+  });
+
   test("stdin, stdout and stderr closed", async () => {
     const closed = (which: string, ...args: string[]) =>
       Bun.spawnSync(["sh", "-c", `exec "$@" ${which}`, "sh", binary, ...run, ...args], {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, setDefaultTimeout, test } from "bun:test
 import { accessSync, existsSync, mkdirSync, mkdtempSync, constants as mode } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { forceRemove, leftovers, processesNow } from "./leftovers.ts";
+import { forceRemove, leftovers, processesNow, processesOf } from "./leftovers.ts";
 import { exitCode, openSession, type Session } from "./terminal.ts";
 
 /** What is tested: POD_BINARY, else what scripts/build.ts made. */
@@ -134,22 +134,32 @@ export class Host {
     return leftovers(this.base, this.before);
   }
 
+  /** Pids of pod's processes that are here now. */
+  processes(): number[] {
+    return processesOf(this.base, this.before).map(Number);
+  }
+
   /** What is left of finished containers while images stay; processes have five seconds to end. */
   async leftoversWithoutImages(): Promise<string[]> {
     const image = /^file: .*\/data\/pod\/(blobs|layers|l)\//;
-    const left = () => this.leftovers().filter((line) => !image.test(line));
-    for (let i = 0; i < 50 && left().length > 0; i++) await Bun.sleep(100);
-    return left();
+    return await lastOf(() => this.leftovers().filter((line) => !image.test(line)));
   }
 
   /** Resets the store and fails where anything of it is still there after five seconds. */
   async close(): Promise<void> {
     const reset = await this.pod("system", "reset", "-f");
-    for (let i = 0; i < 50 && this.leftovers().length > 0; i++) await Bun.sleep(100);
-    const left = this.leftovers();
+    const left = await lastOf(() => this.leftovers());
     forceRemove(this.base);
     if (reset.code !== 0) throw new Error(`pod system reset -f: exit code ${reset.code}\n${reset.stderr}`);
     if (left.length > 0) throw new Error(`left behind:\n${left.join("\n")}`);
+  }
+}
+
+/** What it finds at last: nothing, or what is still there after five seconds. */
+async function lastOf(find: () => string[]): Promise<string[]> {
+  for (const deadline = performance.now() + 5000; ; await Bun.sleep(100)) {
+    const found = find();
+    if (found.length === 0 || performance.now() > deadline) return found;
   }
 }
 

@@ -4,37 +4,42 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** What pod's own processes are called (proc(5): comm). */
-const names = ["pod", "fuse-overlayfs", "slirp4netns"];
+const names = ["pod", "pod monitor", "pod init", "fuse-overlayfs", "slirp4netns"];
 
 /** Every process there is, as `pid/start time`: a pid alone may be used again. */
 export function processesNow(): Set<string> {
   return new Set(pids().map(identity));
 }
 
-/**
- * `base` is the directory that all of the host's paths lie in. A process counts that names it in its arguments, environment
- * or mounts; or, where these can't be read, one of pod's names that was not there `before`.
- */
+/** What is here now of the host whose paths lie in the directory `base`, one line each. */
 export function leftovers(base: string, before: Set<string>): string[] {
   const found: string[] = [];
-  for (const pid of pids()) {
-    const [command, environment, mounts] = ["cmdline", "environ", "mountinfo"].map((file) =>
-      read(`/proc/${pid}/${file}`),
-    );
-    const shown = command?.replaceAll("\0", " ").trim() || read(`/proc/${pid}/comm`)?.trim();
-    const isNew = () =>
-      !before.has(identity(pid)) && names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "") && isOurs(pid, base);
-    if (isZombie(pid) || Number(pid) === process.pid) continue;
-    if (command?.includes(base) || environment?.includes(base) || (environment === undefined && isNew())) {
-      found.push(`process ${pid}: ${shown}`);
-    }
-    for (const mount of lines(mounts).filter((line) => line.includes(base))) {
-      found.push(`mount in process ${pid} (${shown}): ${mount}`);
-    }
+  for (const pid of processesOf(base, before)) found.push(`process ${pid}: ${shown(pid)}`);
+  for (const pid of pids().filter((pid) => !isZombie(pid))) {
+    const mounts = lines(read(`/proc/${pid}/mountinfo`)).filter((line) => line.includes(base));
+    for (const mount of mounts) found.push(`mount in process ${pid} (${shown(pid)}): ${mount}`);
   }
   const sockets = lines(read("/proc/net/unix")).filter((line) => line.includes(base));
   const files = ["data", "r", "tmp"].flatMap((directory) => filesBelow(join(base, directory))).filter(isNoFrame);
   return [...found, ...sockets.map((line) => `socket: ${line}`), ...files.map((file) => `file: ${file}`)];
+}
+
+/**
+ * The processes that name `base` in their arguments or environment; or, where they have none that can be read, those
+ * with one of pod's names that were not there `before`.
+ */
+export function processesOf(base: string, before: Set<string>): string[] {
+  return pids().filter((pid) => {
+    if (isZombie(pid) || Number(pid) === process.pid) return false;
+    const [command, environment] = ["cmdline", "environ"].map((file) => read(`/proc/${pid}/${file}`));
+    if (command?.includes(base) || environment?.includes(base)) return true;
+    const isNamed = () => names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "");
+    return environment === undefined && !before.has(identity(pid)) && isNamed() && isOurs(pid, base);
+  });
+}
+
+function shown(pid: string): string | undefined {
+  return read(`/proc/${pid}/cmdline`)?.replaceAll("\0", " ").trim() || read(`/proc/${pid}/comm`)?.trim();
 }
 
 /**

@@ -1,6 +1,8 @@
 /** The states of a container, and what each command does in them: Docker's answers. */
 
 import { afterEach, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { isRunning } from "./family.ts";
 import { onBothDrivers } from "./harness.ts";
 
 onBothDrivers("the life of a container", (host) => {
@@ -150,6 +152,23 @@ onBothDrivers("the life of a container", (host) => {
     expect(performance.now() - started).toBeLessThan(5000);
     await Bun.sleep(300);
     expect(await host.must("ps", "-aq", "-f", "name=again", "-f", "name=waits")).toBe("");
+  });
+
+  test("stop and rm -f end a container for good whose program ends in that moment by itself", async () => {
+    for (const command of [["stop"], ["rm", "-f"]]) {
+      await runDetached("ends", obedient, "--restart", "always");
+      const pid = Number(await host.must("inspect", "-f", "{{.State.Pid}}", "ends"));
+      const monitor = Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+      process.kill(monitor, "SIGSTOP"); // it will hear of both in one moment
+      process.kill(pid, "SIGKILL");
+      const ending = host.must(...command, "ends");
+      await Bun.sleep(300);
+      process.kill(monitor, "SIGCONT");
+      await ending;
+      await Bun.sleep(200); // its restart policy would have started it again by then
+      expect(isRunning(monitor)).toBe(false);
+      await host.pod("rm", "-f", "ends");
+    }
   });
 
   test("update changes the restart policy, also of one that runs", async () => {

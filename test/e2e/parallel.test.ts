@@ -159,6 +159,20 @@ cat /dev/zero >"$1/filler" 2>/dev/null; "$0" ${command} >/dev/null && ls "$1/pod
     }
   });
 
+  test("filled by a container's output: it goes on, its end and the loss are recorded, and it can be removed", async () => {
+    const data = mkdtempSync(join(host.work, "d"));
+    const program = "head -c 20000000 /dev/zero | tr '\\0' x; echo went on >/proc/1/fd/2; exit 7";
+    const script = `mount -t tmpfs -o size=12m,mode=700 small "$1" && "$0" pull -q starter >/dev/null || exit 99
+"$0" run -d --name loud --network none starter sh -c "${program}" >/dev/null; "$0" wait loud
+"$0" inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}' loud
+"$0" logs loud | wc -c; "$0" rm loud; "$0" system check >/dev/null && df -k --output=used "$1" | tail -n 1`;
+    const [code, state, logged, removed, usedKb] = (await onTmpfs(script, data)).split("\n");
+    expect({ code, removed }).toEqual({ code: "7", removed: "loud" });
+    const lost = Number(/^exited 7 (\d+) bytes of its log were lost$/.exec(state!)?.[1]);
+    expect(lost + Number(logged)).toBe(20_000_000 + "went on\n".length);
+    expect(Number(usedKb)).toBeLessThan(4000);
+  });
+
   /** What pod is told to do: `command` makes the image `made`, `prepare` comes before the disk is filled. */
   interface Making {
     prepare?: string;

@@ -136,25 +136,4 @@ onBothDrivers("signals and exit codes", (host) => {
     await host.must("rm", "broken");
     expect(await host.must("ps", "-aq")).toBe("");
   });
-
-  test("--init reaps what the program leaves behind", async () => {
-    const script = "(sleep 0.1 &); sleep 0.4; ps -o stat | grep -c Z; true";
-    expect(await host.shOutput(script, "--init")).toBe("0");
-    expect(await host.shOutput("echo $$", "--init")).not.toBe("1");
-  });
-
-  test("with --init the program's exit code is the container's, and no signal is blocked or ignored in it", async () => {
-    expect((await host.sh("exit 17", "--init")).code).toBe(17);
-    expect((await host.sh("kill -9 $$", "--init")).code).toBe(137);
-    const masks = await host.shOutput("exec grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status", "--init");
-    expect(masks).toBe(["Blk", "Ign", "Cgt"].map((name) => `Sig${name}:\t0000000000000000`).join("\n"));
-  });
-
-  test("with --init PID 1 shows nothing of the host, and can't be read", async () => {
-    const script =
-      "ls -l /proc/1/exe /proc/1/cwd /proc/1/fd 2>&1 | grep -c -i denied; cat /proc/1/environ 2>/dev/null | wc -c";
-    const [denied, environment] = (await host.shOutput(script, "--init")).split("\n");
-    expect(Number(denied)).toBeGreaterThan(0);
-    expect(environment).toBe("0");
-  });
 });

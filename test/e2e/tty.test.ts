@@ -46,38 +46,40 @@ onBothDrivers("a terminal", (host) => {
     });
   });
 
-  test("Ctrl-C interrupts the program in front, not the shell", async () => {
-    await within(shell(), async (session) => {
-      session.type("echo be''gin; sleep 60; echo code_$?\r");
-      await session.waitFor("begin");
-      await Bun.sleep(200);
-      session.type("\x03");
-      session.type("echo after_$((1))\r");
-      await session.waitFor("after_1");
-      session.type("exit 5\r");
-      expect(await session.exit()).toBe(5);
+  for (const [suffix, ...options] of [[""], [" with --init", "--init"]] as const) {
+    test(`Ctrl-C interrupts the program in front, not the shell${suffix}`, async () => {
+      await within(shell(...options), async (session) => {
+        session.type("echo be''gin; sleep 60; echo code_$?\r");
+        await session.waitFor("begin");
+        await Bun.sleep(200);
+        session.type("\x03");
+        session.type("echo after_$((1))\r");
+        await session.waitFor("after_1");
+        session.type("exit 5\r");
+        expect(await session.exit()).toBe(5);
+      });
     });
-  });
 
-  test("Ctrl-Z stops the program in front, fg takes it up again, Ctrl-D ends the shell", async () => {
-    await within(shell(), async (session) => {
-      session.type("echo be''gin; sleep 61\r");
-      await session.waitFor("begin");
-      await Bun.sleep(200);
-      session.type("\x1a");
-      await session.waitFor("Stopped");
-      session.type("jobs; echo jobs_$((1))\r");
-      await session.waitFor("jobs_1");
-      session.type("fg\r");
-      await session.waitFor("sleep 61");
-      await Bun.sleep(200);
-      session.type("\x03");
-      session.type("echo after_$((1))\r");
-      await session.waitFor("after_1");
-      session.type("\x04");
-      expect(await session.exit()).not.toBe(125);
+    test(`Ctrl-Z stops the program in front, fg takes it up again, Ctrl-D ends the shell${suffix}`, async () => {
+      await within(shell(...options), async (session) => {
+        session.type("echo be''gin; sleep 61\r");
+        await session.waitFor("begin");
+        await Bun.sleep(200);
+        session.type("\x1a");
+        await session.waitFor("Stopped");
+        session.type("jobs; echo jobs_$((1))\r");
+        await session.waitFor("jobs_1");
+        session.type("fg\r");
+        await session.waitFor("sleep 61");
+        await Bun.sleep(200);
+        session.type("\x03");
+        session.type("echo after_$((1))\r");
+        await session.waitFor("after_1");
+        session.type("\x04");
+        expect(await session.exit()).not.toBe(125);
+      });
     });
-  });
+  }
 
   test("Ctrl-\\ and signals typed reach a program without --init as well", async () => {
     await within(

@@ -2,16 +2,15 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { elf, ownArchitecture } from "../../src/ns/elf.ts";
 import { trampoline } from "../../src/ns/trampoline.ts";
-
-const native = process.arch === "arm64" ? "arm64" : "x64";
 
 /** Runs it with argv and, as init does, with the descriptor 3 that takes the errno: here a file. */
 function run(argv: string[]): { stdout: string; code: number; answer: Buffer } {
   const dir = mkdtempSync(join(tmpdir(), "trampoline"));
   try {
     const [file, answerFile] = [join(dir, "trampoline"), join(dir, "answer")];
-    writeFileSync(file, trampoline(native), { mode: 0o755 });
+    writeFileSync(file, elf(ownArchitecture, trampoline[ownArchitecture]), { mode: 0o755 });
     const script = 'exec -a "$0" "$TRAMPOLINE" "$@" 3>"$ANSWER"';
     const { stdout, exitCode } = Bun.spawnSync(["bash", "-c", script, ...argv], {
       env: { TRAMPOLINE: file, ANSWER: answerFile, WORD: "kept" },
@@ -39,10 +38,4 @@ test.each([
   const answer = Buffer.alloc(4);
   answer.writeInt32LE(errno);
   expect(run([path, "x"])).toEqual({ stdout: "", code: 127, answer });
-});
-
-test("each architecture's is an ELF file for that machine", () => {
-  expect(trampoline("x64").readUInt16LE(18)).toBe(62); // EM_X86_64
-  expect(trampoline("arm64").readUInt16LE(18)).toBe(183); // EM_AARCH64
-  expect((trampoline("arm64").length - 176) % 4).toBe(0); // whole instructions
 });

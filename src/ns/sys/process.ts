@@ -1,6 +1,7 @@
 /** Processes, their identity, signals and limits. */
 
 import {
+  AT_EMPTY_PATH,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
   PR_CAP_AMBIENT_RAISE,
@@ -139,6 +140,13 @@ export function execve(path: string, argv: string[], env: string[]): never {
   throw new Error("unreachable");
 }
 
+/** execveat(2) of an open file: returns only by throwing. */
+export function executeDescriptor(fd: number, argv: string[], env: string[]): never {
+  const [args, environment] = [cstringArray(argv), cstringArray(env)];
+  check("execveat", c.execveat(fd, cstring(""), args.pointers, environment.pointers, AT_EMPTY_PATH), argv[0]);
+  throw new Error("unreachable");
+}
+
 /** Marks all descriptors from `first` on close-on-exec: close_range(2) with CLOSE_RANGE_CLOEXEC. */
 export function closeOnExecFrom(first: number): void {
   check("close_range", c.close_range(first, 0xffffffff, 4), `from ${first}`);
@@ -151,14 +159,6 @@ export function waitPid(pid: number, block: boolean): { code: number; signal: nu
   if (result === 0) return undefined;
   const word = status[0]!;
   return { code: (word >> 8) & 0xff, signal: word & 0x7f };
-}
-
-/** waitpid(2) of whatever child has ended; undefined where none has, or none is left. */
-export function waitAny(): { pid: number; code: number; signal: number } | undefined {
-  const status = new Int32Array(1);
-  const pid = c.wait4(-1, status, 1, null);
-  if (pid <= 0) return undefined;
-  return { pid, code: (status[0]! >> 8) & 0xff, signal: status[0]! & 0x7f };
 }
 
 /** pidfd_open(2). The caller compares the start time after opening: then the pid can't be reused unseen. */
