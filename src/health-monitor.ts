@@ -1,13 +1,26 @@
 /** The monitor's part in health checks: when they are made, and what comes of them. There is no timer outside. */
 
-import { type CheckResult, type Health, type HealthPlan, nextHealth } from "./health.ts";
+import { type CheckResult, type Health, type HealthPlan, nextHealth, toPlan } from "./health.ts";
 import { startCheck } from "./health-check.ts";
 import type { ExecRequest } from "./ns/exec.ts";
 import { close, readDescriptor } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { kill, waitPid } from "./ns/sys/process.ts";
+import type { ContainerRecord } from "./storage/containers.ts";
 
 const SIGKILL = 9;
+
+/** Undefined where the check is Docker's `NONE`. `request` is the container's own process. `onResult` is called after each check. */
+export function watchHealth(
+  { check, shell }: NonNullable<ContainerRecord["health"]>,
+  request: Omit<ExecRequest, "fds">,
+  onResult: (before: Health["status"]) => void,
+): HealthMonitor | undefined {
+  const plan = toPlan(check, shell);
+  if (!plan) return undefined;
+  const process = { ...request.process, args: plan.command, terminal: false };
+  return new HealthMonitor(plan, { ...request, process }, onResult);
+}
 
 export class HealthMonitor {
   health: Health = { status: "starting", failingStreak: 0, log: [] };
@@ -18,7 +31,6 @@ export class HealthMonitor {
   #nextMs: number;
   #running: { pid: number; fd: number } | undefined;
 
-  /** `request`: the command as a program in the container. `onResult` is called after each check. */
   constructor(plan: HealthPlan, request: Omit<ExecRequest, "fds">, onResult: (before: Health["status"]) => void) {
     this.#plan = plan;
     this.#request = request;

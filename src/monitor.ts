@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { controlPath } from "./control.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
-import { type Health, type HealthAction, toPlan } from "./health.ts";
-import { HealthMonitor } from "./health-monitor.ts";
+import type { Health, HealthAction } from "./health.ts";
+import type * as healthMonitor from "./health-monitor.ts";
 import { logAttributes } from "./log-options.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
@@ -18,6 +18,7 @@ import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
 import { type Prepared, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { signalAll } from "./ns/processes.ts";
+import { load } from "./ns/stage.ts";
 import { accept, listenAt, poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
 import { chmodSync, chownSync, rmSync, statSync } from "./ns/sys/fs.ts";
@@ -120,7 +121,7 @@ class Life {
   /** Descriptors of the running container's namespaces, for `exec`. */
   private namespaces: number[] = [];
   private startedAtMs = 0;
-  private health: HealthMonitor | undefined;
+  private health: healthMonitor.HealthMonitor | undefined;
   /** When a program that was asked to end gets SIGKILL. */
   private killAtMs: number | undefined;
   /** Whatever its restart policy says. */
@@ -298,11 +299,10 @@ class Life {
 
   private watchHealth(spec: RuntimeSpec): void {
     const { health, process: program } = this.container.record;
-    const plan = health && toPlan(health.check, health.shell);
-    if (!plan) return;
-    const process = { ...spec.process, args: plan.command, terminal: false };
-    const request = { process, user: program.user, namespaces: this.namespaces };
-    this.health = new HealthMonitor(plan, request, (before) => this.healthChecked(before));
+    if (!health) return;
+    const { watchHealth } = load<typeof healthMonitor>("health-monitor"); // few containers need it
+    const request = { process: spec.process, user: program.user, namespaces: this.namespaces };
+    this.health = watchHealth(health, request, (before) => this.healthChecked(before));
   }
 
   private healthChecked(before: Health["status"]): void {
