@@ -1,0 +1,373 @@
+/** One run of one container, carried out by its monitor. */
+
+import { join } from "node:path";
+import { ContainerNetwork } from "./container-network.ts";
+import { ControlListener } from "./control-listener.ts";
+import { formatError, hintOf, PodError } from "./errors.ts";
+import type { ClientMessage } from "./frames.ts";
+import type { Health, HealthAction } from "./health.ts";
+import type * as healthMonitor from "./health-monitor.ts";
+import { logAttributes } from "./log-options.ts";
+import { requireSlirp } from "./net/slirp4netns.ts";
+import { POLLIN } from "./ns/constants.ts";
+import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
+import type { InitRequest } from "./ns/init.ts";
+import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
+import { restartMonitor, type WaitingInit } from "./ns/prestart.ts";
+import { signalAll } from "./ns/processes.ts";
+import { load } from "./ns/stage.ts";
+import { poll } from "./ns/sys/descriptor.ts";
+import { close, writeText } from "./ns/sys/file.ts";
+import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
+import { mappedIds } from "./ns/userns.ts";
+import { restartDelayMs } from "./restart-policy.ts";
+import { hostSpec } from "./runtimespec.ts";
+import { signalNumber } from "./signal-names.ts";
+import type { RuntimeSpec } from "./spec.ts";
+import { ContainerLog } from "./storage/container-log.ts";
+import {
+  type Container,
+  type ContainerRecord,
+  type ContainerState,
+  containerDir,
+  deleteContainer,
+  identify,
+  putState,
+} from "./storage/containers.ts";
+import { rootfsMount } from "./storage/drivers.ts";
+import { recordContainerEvent } from "./storage/events.ts";
+import { layerDir } from "./storage/layers.ts";
+import { type Client, type ContainerStreams, Streams } from "./streams.ts";
+
+const SIGKILL = 9;
+const SIGCONT = 18;
+const SIGSTOP = 19;
+
+const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
+
+export type Launch = Extract<ClientMessage, { kind: "launch" }>;
+
+/** From its start to its end, and to the next start that its policy asks for. */
+export class ContainerRun {
+  private state: ContainerState = { status: "created" };
+  private readonly log: ContainerLog;
+  private rootfs: MountedRootfs | undefined;
+  private network: ContainerNetwork | undefined;
+  private rootfsLost = false;
+  private initPid = 0;
+  private initPidfd = -1;
+  private streams: Streams | undefined;
+  private listener: ControlListener | undefined;
+  /** Descriptors of the running container's namespaces, for `exec`. */
+  private namespaces: number[] = [];
+  private startedAtMs = 0;
+  private health: healthMonitor.HealthMonitor | undefined;
+  /** When a program that was asked to end gets SIGKILL. */
+  private killAtMs: number | undefined;
+  /** Whatever its restart policy says. */
+  private startsAgain = false;
+
+  constructor(
+    private readonly container: Container,
+    private readonly client: Client | undefined,
+  ) {
+    const { id, log, labels, process: program } = container.record;
+    this.log = new ContainerLog(id, log, logAttributes(log, labels, program.env));
+  }
+
+  /** From nothing to the running program. Throws PodError with the step that failed. */
+  start(init: WaitingInit, windowSize: Launch["windowSize"]): void {
+    const { record } = this.container;
+    const { channel } = init;
+    this.initPid = init.pid;
+    this.initPidfd = pidfdOpen(init.pid);
+    const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
+    if (!this.container.state.started) takeRootAttributes(record);
+    this.rootfs = mountRootfs(rootfsMount(record));
+    const { restartCount } = this.container.state;
+    this.state = { status: "created", monitor: identify(processId()), restartCount };
+    this.listener = new ControlListener(record.id);
+
+    const { user, init: reaper, args } = record.process;
+    const spec = this.writeSpec();
+    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
+    const { fds } = receiveFromInit(channel);
+    if (program) this.network = new ContainerNetwork(record, program, fds);
+    else for (const fd of fds) close(fd);
+
+    const streams: ContainerStreams = this.openStreams(init);
+    for (;;) {
+      const report = receiveFromInit(channel);
+      if (report.message.kind === "terminal") {
+        const master = report.fds[0]!;
+        streams.terminal = master;
+        streams.stdin = master;
+        streams.outputs = [{ fd: master, stream: "stdout" }];
+        continue;
+      }
+      this.namespaces = report.fds; // "ready"
+      break;
+    }
+    this.network?.waitReady();
+    tellInit(channel, {});
+    awaitProgram(channel, args[0]!);
+    close(channel);
+
+    this.startedAtMs = performance.now();
+    this.watchHealth(spec);
+    this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
+    if (this.health) this.state.health = this.health.health;
+    putState(record.id, this.state);
+    recordContainerEvent("start", record);
+    const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
+    this.streams = new Streams(streams, first, this.log, {
+      onMessage: (message, client) => this.answer(message, client),
+      watched: () => this.watched(),
+      waitMs: () => this.waitMs(),
+    });
+    if (this.client && !first) this.streams.addClient(this.client);
+    if (!record.process.openStdin) this.streams.endInput();
+    this.streams.tellAll({ kind: "started", pid: this.initPid });
+  }
+
+  /** Until the container's first process has ended and all of its output is written. */
+  watch(): void {
+    while (this.initPidfd !== -1) {
+      this.streams!.pump();
+      this.tick();
+    }
+    this.streams!.drainOutputs();
+  }
+
+  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. */
+  end(): void {
+    const { record } = this.container;
+    this.cleanUp();
+    this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
+    recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
+    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    if (!record.autoRemove) putState(record.id, this.state);
+    this.welcome(); // who came meanwhile is to hear it too
+    this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
+    this.stopListening();
+    deleteFiles?.();
+  }
+
+  /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
+  fail(cause: unknown): void {
+    const { record } = this.container;
+    const lost = /ENOTCONN|ECONNABORTED/.test(formatError(cause)); // it may be seen before the process has quite ended
+    const error = this.rootfsHasEnded(lost ? 1000 : 0) ? new PodError(rootfsEndedText, { cause }) : cause;
+    if (this.initPidfd !== -1) {
+      unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
+      waitPid(this.initPid, true);
+    }
+    this.cleanUp();
+    const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
+    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    const status = this.container.state.started ? "exited" : "created";
+    if (!record.autoRemove)
+      putState(record.id, {
+        ...this.container.state,
+        starting: undefined,
+        status,
+        exitCode,
+        error: formatError(error),
+      });
+    this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
+    this.stopListening();
+    deleteFiles?.();
+  }
+
+  /** `config.json`: what init is about to carry out. */
+  private writeSpec(): RuntimeSpec {
+    const { record } = this.container;
+    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
+    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
+    return spec;
+  }
+
+  private openStreams(init: WaitingInit): ContainerStreams {
+    const { openStdin, tty } = this.container.record.process;
+    if (tty) return { outputs: [] };
+    if (!openStdin) close(init.stdin);
+    return {
+      stdin: openStdin ? init.stdin : undefined,
+      outputs: [
+        { fd: init.stdout, stream: "stdout" },
+        { fd: init.stderr, stream: "stderr" },
+      ],
+    };
+  }
+
+  private watched(): { fd: number; action: () => void }[] {
+    const watched = [
+      { fd: this.initPidfd, action: () => this.initEnded() },
+      { fd: this.listener!.fd, action: () => this.welcome() },
+    ];
+    if (this.network) watched.push({ fd: this.network.pidfd, action: () => this.networkEnded() });
+    if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
+    return [...watched, ...(this.health?.watched ?? [])];
+  }
+
+  private waitMs(): number {
+    const waits = [this.health?.waitMs ?? -1, this.killAtMs === undefined ? -1 : this.killAtMs - performance.now()];
+    const known = waits.filter((wait) => wait !== -1);
+    return known.length ? Math.max(0, Math.min(...known)) : -1;
+  }
+
+  private tick(): void {
+    this.health?.tick(this.state.paused === true);
+    if (this.killAtMs === undefined || performance.now() < this.killAtMs) return;
+    this.killAtMs = undefined;
+    this.kill(SIGKILL);
+  }
+
+  private watchHealth(spec: RuntimeSpec): void {
+    const { health, process: program } = this.container.record;
+    if (!health) return;
+    const { watchHealth } = load<typeof healthMonitor>("health-monitor"); // few containers need it
+    const request = { process: spec.process, user: program.user, namespaces: this.namespaces };
+    this.health = watchHealth(health, request, (before) => this.healthChecked(before));
+  }
+
+  private healthChecked(before: Health["status"]): void {
+    const { record } = this.container;
+    const { health } = this.health!;
+    this.putState({ health });
+    if (health.status === before) return;
+    recordContainerEvent(`health_status: ${health.status}`, record);
+    if (health.status === "unhealthy") this.treat(record.health!.onFailure);
+  }
+
+  private treat(action: HealthAction): void {
+    if (action === "none") return;
+    if (action === "stop") this.putState({ stopped: true });
+    if (action === "kill") return this.kill(SIGKILL);
+    this.startsAgain = action === "restart" && !this.container.record.autoRemove;
+    this.kill(signalNumber(this.container.record.process.stopSignal));
+    this.killAtMs = performance.now() + this.container.record.stopTimeoutSeconds * 1000;
+  }
+
+  private initEnded(): void {
+    const { code, signal } = waitPid(this.initPid, true)!;
+    close(this.initPidfd);
+    this.initPidfd = -1;
+    if (this.rootfsHasEnded()) this.rootfsEnded();
+    const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
+    const finished = new Date().toISOString();
+    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, finished };
+  }
+
+  /** It was killed: a new one takes its place. */
+  private networkEnded(): void {
+    try {
+      this.network!.startAgain();
+    } catch (error) {
+      this.network = undefined;
+      this.noteError(`its network is gone: ${formatError(error)}`);
+    }
+  }
+
+  private rootfsHasEnded(waitMs = 0): boolean {
+    const fd = this.rootfs?.helperPidfd;
+    return fd !== undefined && poll([{ fd, events: POLLIN }], waitMs)[0] !== 0;
+  }
+
+  /** The root file system's process was killed: nothing inside can go on. */
+  private rootfsEnded(): void {
+    if (this.rootfsLost) return;
+    this.noteError(rootfsEndedText);
+    this.rootfsLost = true;
+    this.rootfs!.helperPidfd = undefined;
+    if (this.initPidfd !== -1) unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, 9));
+  }
+
+  private noteError(error: string): void {
+    this.state = { ...this.state, error };
+    this.streams!.tellAll({ kind: "note", text: error });
+    putState(this.container.record.id, this.state);
+  }
+
+  private welcome(): void {
+    for (const client of this.listener!.clients()) this.streams!.addClient(client);
+  }
+
+  private stopListening(): void {
+    this.listener?.close();
+    this.listener = undefined;
+  }
+
+  private answer(message: ClientMessage, client: Client): void {
+    const { openStdin, stdinOnce } = this.container.record.process;
+    if (message.kind === "resize") this.streams!.resize(message);
+    if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
+    if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
+    if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
+    if (message.kind === "read") client.readTo = message.position;
+    if (message.kind === "changed") Object.assign(this.container.record, message.fields);
+    if (message.kind === "stop") this.putState({ stopped: true });
+    if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
+    if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
+  }
+
+  private kill(signal: number): void {
+    if (this.initPidfd === -1) return;
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(this.initPidfd, signal));
+    recordContainerEvent("kill", this.container.record, { signal: String(signal) });
+  }
+
+  private pause(on: boolean, client: Client): void {
+    try {
+      signalAll(this.initPid, on ? SIGSTOP : SIGCONT);
+      this.putState({ paused: on || undefined });
+      recordContainerEvent(on ? "pause" : "unpause", this.container.record);
+      client.send({ kind: "done" });
+    } catch (error) {
+      client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
+    }
+  }
+
+  private putState(change: Partial<ContainerState>): void {
+    this.state = { ...this.state, ...change };
+    putState(this.container.record.id, this.state);
+  }
+
+  /**
+   * What the restart policy asks for: this very process, as a fresh program. A `stop` that comes before it is time for
+   * that ends it.
+   */
+  startAgain(): void {
+    const { record } = this.container;
+    const { exitCode = 0, restartCount = 0, stopped } = this.state;
+    if (this.state.status !== "exited" || stopped) return;
+    const livedMs = performance.now() - this.startedAtMs;
+    const delayMs = this.startsAgain ? 0 : restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
+    if (delayMs === undefined) return;
+    const listener = new ControlListener(record.id);
+    putState(record.id, { ...this.state, restarting: true, restartCount: restartCount + 1 });
+    if (!listener.awaitStop(delayMs, exitCode)) restartMonitor(record.id);
+    putState(record.id, { ...this.state, stopped: true, monitor: undefined });
+    listener.close();
+  }
+
+  private cleanUp(): void {
+    this.health?.stop();
+    for (const fd of this.namespaces.splice(0)) close(fd);
+    this.network?.release();
+    this.rootfs?.unmount();
+    this.log.close();
+  }
+}
+
+/** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */
+function takeRootAttributes(record: ContainerRecord): void {
+  const top = record.layers.at(-1);
+  if (!top) return;
+  const { mode, uid, gid } = statSync(layerDir(top));
+  const upper = join(containerDir(record.id), "upper");
+  chownSync(upper, uid, gid);
+  chmodSync(upper, mode & 0o7777);
+}
