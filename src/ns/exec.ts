@@ -33,8 +33,8 @@ export interface ExecRequest {
   fds: (number | null)[];
 }
 
-/** As init sends them: the user namespace first, for its root may join the others. The mounts come last. */
-const kinds = [CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
+/** As init sends them after the user's and the pid namespace, and before the mounts. */
+const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
 
 /**
  * Starts it, and returns when it runs. `pid` is a process outside the container, which ends with the program and its exit
@@ -85,17 +85,25 @@ function startCopy(request: ExecRequest): { pid: number; channel: number } {
   return { pid, channel };
 }
 
+/**
+ * The user namespace comes first, for its root may join the others. The pid namespace holds for children only, and comes at
+ * the last moment: from then on this process can have no threads, and the engine, should it want one, aborts (clone(2), EINVAL).
+ */
 function join(channel: number, request: ExecRequest): number {
   let pid = 0;
   try {
     beginUserNamespace()(); // the container's is nested in it: only its root may join
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
-    const mounts = request.namespaces.at(-1)!;
-    request.namespaces.slice(0, -1).forEach((fd, index) => {
-      enter(fd, kinds[index]!);
-      if (index === 0) becomeRoot(false);
-    });
-    pid = fork(() => runProgram(channel, mounts, request)); // the first in the pid namespace: pid_namespaces(7)
+    const [user, pids, ...others] = request.namespaces as [number, number, ...number[]];
+    const mounts = others.pop()!;
+    enter(user, CLONE_NEWUSER);
+    becomeRoot(false);
+    for (const [index, fd] of others.entries()) enter(fd, kinds[index]!);
+    pid = fork(
+      () => runProgram(channel, mounts, request),
+      0,
+      () => setns(pids, CLONE_NEWPID, "the container's pid namespace"),
+    );
   } catch (error) {
     if (error instanceof ThreadsError || hasCode(error, "EINVAL")) {
       send(channel, { kind: "threads" } satisfies ProgramReport);
@@ -105,7 +113,7 @@ function join(channel: number, request: ExecRequest): number {
       throw error;
     });
   }
-  for (const fd of new Set([channel, ...request.fds])) if (fd !== null) close(fd);
+  close(channel); // the other descriptors close with this process, which ends with the program
   const { code, signal } = waitPid(pid, true)!;
   return signal ? 128 + signal : code;
 }

@@ -36,40 +36,53 @@ const SIGCHLD = 17;
 
 /**
  * Runs `child` in a copy of this process, which is in new namespaces where CLONE_NEW* flags are given: clone(2). The copy
- * ends with what `child` returns as its exit code, or with 1 where it throws. Returns the copy's pid.
+ * ends with what `child` returns as its exit code, or with 1 where it throws. Returns the copy's pid. `atLast` is the last
+ * step before, done again should another copy be needed.
  */
-export function fork(child: () => number, namespaces = 0): number {
+export function fork(child: () => number, namespaces = 0, atLast = () => {}): number {
   inheritCode();
   for (;;) {
     const before = waitForIdleThreads();
-    const gate = pipe();
+    const gate = before === undefined ? undefined : pipe();
+    atLast();
     const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
     if (pid === 0) runChild(child, gate);
-    const isGood = threads() === before;
-    if (isGood) writeAll(gate.writeFd, new Uint8Array(1));
-    else kill(pid, 9);
-    close(gate.readFd);
-    close(gate.writeFd);
-    if (isGood) return pid;
+    if (!gate || letGo(pid, gate, before!)) return pid;
     waitPid(pid, true);
   }
 }
 
+type Gate = ReturnType<typeof pipe>;
+
 /**
  * A copy does nothing until its parent lets it, and none is let go while whose making another thread has run, or begun:
  * only the calling thread goes on in a copy, so a lock that another one held at that moment would never be opened there.
- * The engine's helper threads sleep nearly always, and hold none then.
+ * The engine's helper threads sleep nearly always, and hold none then. Where there is no other thread, there is no gate.
  */
-function runChild(child: () => number, gate: { readFd: number; writeFd: number }): never {
+function runChild(child: () => number, gate: Gate | undefined): never {
   let code = 1;
   try {
-    close(gate.writeFd);
-    if (readInto(gate.readFd, new Uint8Array(1)) !== 1) exitNow(1); // it is not to be
-    close(gate.readFd);
+    if (gate) passGate(gate);
     code = child();
   } finally {
     exitNow(code);
   }
+}
+
+function passGate({ readFd, writeFd }: Gate): void {
+  close(writeFd);
+  if (readInto(readFd, new Uint8Array(1)) !== 1) exitNow(1); // it is not to be
+  close(readFd);
+}
+
+/** False where the copy was not made in peace, and has been ended. */
+function letGo(pid: number, { readFd, writeFd }: Gate, before: string): boolean {
+  const isGood = threads() === before;
+  if (isGood) writeAll(writeFd, new Uint8Array(1));
+  else kill(pid, 9);
+  close(readFd);
+  close(writeFd);
+  return isGood;
 }
 
 let codeIsInherited = false;
@@ -86,11 +99,11 @@ function inheritCode(): void {
   codeIsInherited = true;
 }
 
-/** Until this process's other threads all sleep: returns what threads() says then. */
-function waitForIdleThreads(): string {
+/** Until this process's other threads all sleep: what threads() says then, undefined where there are none. */
+function waitForIdleThreads(): string | undefined {
   for (const deadline = performance.now() + 5000; performance.now() < deadline; Bun.sleepSync(0.1)) {
     const found = threads();
-    if (!/[^S]:/.test(found)) return found;
+    if (!/[^S]:/.test(found)) return found || undefined;
   }
   throw new PodError("copy this process: its other threads do not rest");
 }
