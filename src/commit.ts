@@ -2,7 +2,7 @@
 
 import { checkDepth } from "./documents.ts";
 import { PodError } from "./errors.ts";
-import { freeze } from "./freeze.ts";
+import { hold } from "./hold.ts";
 import { applyChanges } from "./instructions.ts";
 import { putNewImage } from "./new-image.ts";
 import { type Descriptor, type ImageConfig, mediaTypes } from "./spec.ts";
@@ -85,12 +85,13 @@ const ownVariables = /^(HOSTNAME|TERM|container)=/;
 
 /** Undefined where nothing was changed: then the image gets no layer, as with Docker. */
 async function writeChanges(
-  { record, state }: Container,
+  container: Container,
   pause: boolean,
   isDocker: boolean,
   reserve: (names: string[]) => void,
 ): Promise<{ diffId: string; descriptor: Descriptor } | undefined> {
-  const thaw = pause && state.status === "running" && state.init ? freeze(state.init) : undefined;
+  const { record } = container;
+  const release = pause ? hold(container) : undefined;
   try {
     if (changesOfContainer(record).next().done) return undefined;
     const chunks = async function* () {
@@ -99,7 +100,7 @@ async function writeChanges(
     const { diffId, blob } = await makeLayer(chunks(), record.layers, reserve);
     return { diffId, descriptor: { mediaType: isDocker ? mediaTypes.dockerLayer : mediaTypes.layer, ...blob } };
   } finally {
-    await thaw?.();
+    release?.();
   }
 }
 

@@ -63,6 +63,8 @@ export class ContainerRun {
   /** Descriptors of the running container's namespaces, for `exec`. */
   private namespaces: number[] = [];
   private startedAtMs = 0;
+  /** Clients whose conversation keeps the processes stopped. */
+  private readonly holders = new Set<Client>();
   private health: healthMonitor.HealthMonitor | undefined;
   /** When a program that was asked to end gets SIGKILL. */
   private killAtMs: number | undefined;
@@ -124,6 +126,7 @@ export class ContainerRun {
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
     this.streams = new Streams(streams, first, this.log, {
       onMessage: (message, client) => this.answer(message, client),
+      onGone: (client) => this.letGo(client),
       watched: () => this.watched(),
       waitMs: () => this.waitMs(),
     });
@@ -310,6 +313,7 @@ export class ContainerRun {
     if (message.kind === "changed") Object.assign(this.container.record, message.fields);
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
+    if (message.kind === "hold") this.hold(client);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
 
@@ -328,6 +332,17 @@ export class ContainerRun {
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
     }
+  }
+
+  private hold(client: Client): void {
+    this.holders.add(client);
+    signalAll(this.initPid, SIGSTOP);
+    client.send({ kind: "done" });
+  }
+
+  private letGo(client: Client): void {
+    const wasHolder = this.holders.delete(client);
+    if (wasHolder && this.holders.size === 0 && !this.state.paused) signalAll(this.initPid, SIGCONT);
   }
 
   private putState(change: Partial<ContainerState>): void {

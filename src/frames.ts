@@ -60,6 +60,8 @@ export type ClientMessage =
   | { kind: "stop"; signal: number }
   | { kind: "pause" }
   | { kind: "unpause" }
+  /** A pause that lasts as long as this conversation. */
+  | { kind: "hold" }
   /** Of its record. */
   | { kind: "changed"; fields: object }
   /** Asks for descriptors of the container's namespaces. */

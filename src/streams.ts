@@ -109,6 +109,8 @@ export interface ContainerStreams {
 
 export interface PumpHooks {
   onMessage(message: ClientMessage, client: Client): void;
+  /** It has ended the conversation. */
+  onGone(client: Client): void;
   /** Further descriptors to watch, asked anew each time round: when one is readable its action runs. */
   watched(): { fd: number; action: () => void }[];
   /** How long to wait for any of it: milliseconds, or -1. */
@@ -146,6 +148,7 @@ export class Streams {
   /** One round of the loop: waits for the next event, and answers all that are there. */
   pump(): void {
     if (this.first) this.takeFrames(this.first.early.splice(0), this.first);
+    for (const client of this.clients) if (!client.isOpen) this.hooks.onGone(client);
     this.clients = this.clients.filter(({ isOpen }) => isOpen);
     const actions: { fd: number; events: number; action: () => void }[] = [];
     const inputIsFull = this.input.sizeBytes >= queueLimitBytes;

@@ -1,6 +1,6 @@
 /** Files by descriptor: the *at(2) calls, openat2(2), extended attributes, locks. */
 
-import { SyscallError } from "../../errors.ts";
+import { hasCode, SyscallError } from "../../errors.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -14,6 +14,8 @@ import {
   O_RDONLY,
   O_TRUNC,
   O_WRONLY,
+  S_IFDIR,
+  S_IFMT,
 } from "../constants.ts";
 import { c, check, cstring, failedWith } from "../libc.ts";
 
@@ -252,12 +254,22 @@ export function listDirectory(dirFd: number): { name: string; isDirectory: boole
       const end = buffer.indexOf(0, offset + 19);
       const name = buffer.toString("utf8", offset + 19, end);
       if (name !== "." && name !== "..") {
-        entries.push({
-          name,
-          isDirectory: type === 4 || (type === 0 && (statAt(dirFd, name).mode & 0o170000) === 0o040000),
-        });
+        entries.push({ name, isDirectory: type === DT_UNKNOWN ? isDirectoryAt(dirFd, name) : type === DT_DIR });
       }
       offset += recordLength;
     }
+  }
+}
+
+const DT_UNKNOWN = 0;
+const DT_DIR = 4;
+
+/** For file systems that do not say so in their listings, and for a process in /proc that ends meanwhile: that is none. */
+function isDirectoryAt(dirFd: number, name: string): boolean {
+  try {
+    return (statAt(dirFd, name).mode & S_IFMT) === S_IFDIR;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return false;
+    throw error;
   }
 }
