@@ -147,23 +147,29 @@ onAllDrivers("commit", (host) => {
     expect((await inspect("made:3")).RootFS).toEqual((await inspect("base")).RootFS);
   });
 
-  test("a running container stands still meanwhile, and goes on", async () => {
-    const step = (name: string) => `echo $i >/t; /bin/busybox mv /t ${name}`;
-    const count = `i=0; while :; do i=$((i+1)); ${step("/count")}; ${step("/count2")}; done`;
-    await host.must("run", "-d", "--name", "busy", "--network", "none", "base", "sh", "-c", count);
-    const read = () =>
-      host
-        .must("export", "-o", at("busy.tar"), "busy")
-        .then(() => run(["tar", "-xOf", "busy.tar", "count"], { cwd: host.work }));
-    while (!(await host.must("diff", "busy")).includes("/count2")) await Bun.sleep(20);
-    await host.must("commit", "busy", "busy");
-    const files = await host.must(...quietRun, "busy", "cat", "/count", "/count2");
-    const [one, two] = files.split("\n").map(Number);
-    expect(one! - two!).toBeOneOf([0, 1]);
-    const later = await read();
-    while ((await read()) === later) await Bun.sleep(20); // fails by the test's time where it was left stopped
-    await host.must("rm", "-f", "busy");
-  });
+  test.each(["run", "exec"])(
+    "a running container stands still meanwhile, what %s has started, and goes on",
+    async (way) => {
+      const step = (name: string) => `echo $i >/t; /bin/busybox mv /t ${name}`;
+      const count = `i=0; while :; do i=$((i+1)); ${step("/count")}; ${step("/count2")}; done`;
+      const program = ["sh", "-c", count];
+      const first = way === "run" ? program : ["sleep", "600"];
+      await host.must("run", "-d", "--name", "busy", "--network", "none", "base", ...first);
+      if (way === "exec") await host.must("exec", "-d", "busy", ...program);
+      const read = () =>
+        host
+          .must("export", "-o", at("busy.tar"), "busy")
+          .then(() => run(["tar", "-xOf", "busy.tar", "count"], { cwd: host.work }));
+      while (!(await host.must("diff", "busy")).includes("/count2")) await Bun.sleep(20);
+      await host.must("commit", "busy", "busy");
+      const files = await host.must(...quietRun, "busy", "cat", "/count", "/count2");
+      const [one, two] = files.split("\n").map(Number);
+      expect(one! - two!).toBeOneOf([0, 1]);
+      const later = await read();
+      while ((await read()) === later) await Bun.sleep(20); // fails by the test's time where it was left stopped
+      await host.must("rm", "-f", "busy");
+    },
+  );
 
   test("a commit that is killed leaves nobody stopped", async () => {
     const count = "i=0; while :; do i=$((i+1)); echo $i; done >/count";
