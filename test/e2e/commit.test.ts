@@ -153,7 +153,7 @@ onAllDrivers("commit", (host) => {
       const step = (name: string) => `echo $i >/t; /bin/busybox mv /t ${name}`;
       const count = `i=0; while :; do i=$((i+1)); ${step("/count")}; ${step("/count2")}; done`;
       const program = ["sh", "-c", count];
-      const first = way === "run" ? program : ["sleep", "600"];
+      const first = way === "run" ? program : ["/bin/busybox", "sleep", "600"];
       await host.must("run", "-d", "--name", "busy", "--network", "none", "base", ...first);
       if (way === "exec") await host.must("exec", "-d", "busy", ...program);
       const read = () =>
