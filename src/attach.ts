@@ -22,7 +22,7 @@ import {
   writeFrom,
 } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
-import { proxied, SIGWINCH } from "./signals.ts";
+import { ending, proxied, SIGWINCH } from "./signals.ts";
 import type { LogReader, LogStream } from "./storage/logs.ts";
 
 export interface AttachOptions {
@@ -36,6 +36,8 @@ export interface AttachOptions {
 
 export type AttachResult = { kind: "exited"; exitCode: number } | { kind: "detached" };
 
+const SIGINT = 2;
+const SIGTERM = 15;
 const pipeBufferBytes = 4096; // PIPE_BUF: pipe(7)
 const tellBytes = 1 << 20; // the monitor waits for a client that is some megabytes behind: storage/container-log.ts
 
@@ -76,6 +78,8 @@ class Attachment {
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
   private stderrIsClosed = false;
+  /** How often somebody has asked for the end, as Docker's client counts it: programs may ignore it, PID 1 does without being told to. */
+  private asked = 0;
   private result: AttachResult | undefined;
   private readonly buffer = new Uint8Array(65536);
 
@@ -190,6 +194,11 @@ class Attachment {
     for (let info = readSignal(this.signals); info; info = readSignal(this.signals)) {
       if (info.signal === SIGWINCH) this.sendWindowSize();
       else if (this.options.sigProxy) this.send({ kind: "signal", signal: info.signal });
+      else if (ending.includes(info.signal)) this.result = { kind: "exited", exitCode: 128 + info.signal };
+      if ([SIGINT, SIGTERM].includes(info.signal) && ++this.asked === 3) {
+        writeAll(2, Buffer.from("got 3 SIGTERM/SIGINTs, forcefully exiting\n"));
+        this.result = { kind: "exited", exitCode: 1 };
+      }
     }
   }
 

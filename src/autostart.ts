@@ -17,6 +17,8 @@ const wantsLink = join(unitsDir, `${config.isHostRoot ? "multi-user" : "default"
 
 export interface Autostart {
   unitFile: string;
+  /** Whether systemd is what runs the machine: sd_booted(3). */
+  isSystemd: boolean;
   /** What is still to be done, where the user's systemd runs only from login to logout. */
   lingerCommand?: string;
 }
@@ -29,7 +31,8 @@ export function enableAutostart(program: string): Autostart {
   symlinkSync(unitFile, wantsLink);
   const user = userNameOf(config.uid) ?? String(config.uid);
   const lingers = config.isHostRoot || existsSync(`/var/lib/systemd/linger/${user}`); // loginctl(1)
-  return { unitFile, ...(!lingers && { lingerCommand: `sudo loginctl enable-linger ${user}` }) };
+  const isSystemd = existsSync("/run/systemd/system");
+  return { unitFile, isSystemd, ...(!lingers && { lingerCommand: `sudo loginctl enable-linger ${user}` }) };
 }
 
 /** False where there was none. */

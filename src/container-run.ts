@@ -158,7 +158,7 @@ export class ContainerRun {
     deleteFiles?.();
   }
 
-  /** The container could not be started. As in Docker it stays `created`, with the exit code and the error. */
+  /** The container could not be started: as in Docker it stays `created`, with the exit code and the error. Or it can't go on. */
   fail(cause: unknown): void {
     const { record } = this.container;
     const lost = /ENOTCONN|ECONNABORTED/.test(formatError(cause)); // it may be seen before the process has quite ended
@@ -170,12 +170,16 @@ export class ContainerRun {
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
-    const status = this.container.state.started ? "exited" : "created";
+    const started = this.state.started ?? this.container.state.started;
+    const finished = this.state.started && new Date().toISOString();
+    if (finished) recordContainerEvent("die", record, { exitCode: String(exitCode) });
     if (!record.autoRemove)
       putState(record.id, {
         ...this.container.state,
         starting: undefined,
-        status,
+        status: started ? "exited" : "created",
+        started,
+        finished: finished ?? this.container.state.finished,
         exitCode,
         error: formatError(error),
       });

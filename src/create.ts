@@ -176,7 +176,15 @@ function readEnvFile(path: string): string[] {
   return text
     .split(/\r?\n/)
     .map((line) => line.trimStart())
-    .filter((line) => line && !line.startsWith("#"));
+    .filter((line) => line && !line.startsWith("#"))
+    .map(checkEnvLine);
+}
+
+/** docker/cli opts.ParseEnvFile. */
+function checkEnvLine(line: string): string {
+  const [name = ""] = line.split("=", 1);
+  if (/\s/.test(name)) throw new UsageError(`poorly formatted environment: variable '${name}' contains whitespaces`);
+  return line;
 }
 
 function splitPair(pair: string): [string, string] {
@@ -219,6 +227,8 @@ export function parseNetwork(text: string): ContainerRecord["network"] {
 /** `source:destination[:ro|rw]`. A relative source belongs to the current directory. */
 export function parseBind(text: string): ContainerRecord["binds"][number] {
   const [source, destination, options = "rw", ...rest] = text.split(":");
+  if (text.startsWith("/") && destination === undefined)
+    throw new UsageError(`anonymous volumes are not supported yet: ${text}`);
   if (!source || !destination || rest.length) throw new UsageError(`invalid volume specification: '${text}'`);
   if (!isAbsolute(destination) || normalize(destination) === "/") {
     throw new UsageError(

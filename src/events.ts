@@ -1,5 +1,8 @@
-/** `events`: what happened, and what happens, from `since` until `until`. Woken by inotify, no polling. */
+/** `events`: what happened, and what happens, from `since` until `until`. Woken by inotify(7), no polling. */
 
+import { POLLIN } from "./ns/constants.ts";
+import { forgetChanges, patienceMs, poll, watchPaths } from "./ns/sys/descriptor.ts";
+import { close } from "./ns/sys/file.ts";
 import { EventReader, type PodEvent } from "./storage/events.ts";
 import { paths } from "./storage/store.ts";
 
@@ -10,25 +13,24 @@ export interface EventRange {
   until?: bigint;
 }
 
-export async function* watchEvents({ since, until }: EventRange): AsyncGenerator<PodEvent> {
-  const { watch } = await import("node:fs");
-  let wake = () => {};
-  const watcher = watch(paths.root, (_, name) => name === "events" && wake());
+export function* watchEvents({ since, until }: EventRange): Generator<PodEvent> {
+  const changes = watchPaths([paths.root]); // the file is replaced when it is full
   const reader = new EventReader({ past: since !== undefined });
   try {
     for (;;) {
-      const woken = new Promise<void>((resolve) => (wake = resolve));
+      if (changes !== undefined) forgetChanges(changes);
       for (const event of reader.read()) {
         const time = BigInt(event.timeNs);
         if (until !== undefined && time >= until) return;
         if (since === undefined || time >= since) yield event;
       }
-      const leftMs = until === undefined ? undefined : Number(until / 1_000_000n) - Date.now();
-      if (leftMs !== undefined && leftMs <= 0) return;
-      await (leftMs === undefined ? woken : Promise.race([woken, Bun.sleep(leftMs)]));
+      const leftMs = until === undefined ? Number.POSITIVE_INFINITY : Number(until / 1_000_000n) - Date.now();
+      if (leftMs <= 0) return;
+      const waitMs = [leftMs, patienceMs(changes)].filter((ms) => ms >= 0 && ms < Number.POSITIVE_INFINITY);
+      poll([{ fd: changes ?? -1, events: POLLIN }], waitMs.length ? Math.min(...waitMs) : -1);
     }
   } finally {
-    watcher.close();
+    if (changes !== undefined) close(changes);
     reader.close();
   }
 }

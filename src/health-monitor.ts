@@ -1,5 +1,6 @@
 /** The monitor's part in health checks: when they are made, and what comes of them. There is no timer outside. */
 
+import { formatError } from "./errors.ts";
 import { type CheckResult, type Health, type HealthPlan, nextHealth, toPlan } from "./health.ts";
 import { startCheck } from "./health-check.ts";
 import type { ExecRequest } from "./ns/exec.ts";
@@ -47,7 +48,16 @@ export class HealthMonitor {
   tick(isPaused: boolean): void {
     if (this.#running || performance.now() < this.#nextMs) return;
     if (isPaused) this.#nextMs = performance.now() + this.#pauseMs();
-    else this.#running = startCheck(this.#request, this.#plan);
+    else this.#start();
+  }
+
+  /** A check that can't be made has failed, and no more than that: there may be too many processes just now. */
+  #start(): void {
+    try {
+      this.#running = startCheck(this.#request, this.#plan);
+    } catch (error) {
+      this.#take(failedCheck(formatError(error)));
+    }
   }
 
   get watched(): { fd: number; action: () => void }[] {
@@ -65,9 +75,10 @@ export class HealthMonitor {
   #finish(): void {
     const text = readDescriptor(this.#running!.fd).toString();
     this.#forget();
-    const now = new Date().toISOString();
-    const ended = { start: now, end: now, exitCode: -1, output: "the check was ended" };
-    const result = text ? (JSON.parse(text) as CheckResult) : ended;
+    this.#take(text ? (JSON.parse(text) as CheckResult) : failedCheck("the check was ended"));
+  }
+
+  #take(result: CheckResult): void {
     const before = this.health.status;
     this.health = nextHealth(this.health, result, this.#plan, performance.now() - this.#beganMs);
     this.#nextMs = performance.now() + this.#pauseMs();
@@ -85,4 +96,9 @@ export class HealthMonitor {
     const isStarting = this.health.status === "starting" && performance.now() - this.#beganMs < startPeriodMs;
     return isStarting ? startIntervalMs : intervalMs;
   }
+}
+
+function failedCheck(output: string): CheckResult {
+  const now = new Date().toISOString();
+  return { start: now, end: now, exitCode: -1, output };
 }

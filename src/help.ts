@@ -58,8 +58,24 @@ function sorted(rows: [string, string][]): [string, string][] {
   return rows.toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
+/** What docker has besides. */
+const later = [
+  "build",
+  "builder",
+  "buildx",
+  "compose",
+  "context",
+  "network",
+  "plugin",
+  "secret",
+  "stack",
+  "swarm",
+  "volume",
+];
+
 function unknownCommand(words: string[]): UsageError {
   const names = [...verbs.flatMap((verb) => verb.names), ...Object.keys(groups)];
   const near = nearest(words.join(" "), names);
+  if (later.includes(words[0]!)) return new UsageError(`pod ${words[0]} is not supported yet`);
   return new UsageError(`unknown command: pod ${words.join(" ")}${near ? `\n\nDid you mean this?\n\t${near}` : ""}`);
 }

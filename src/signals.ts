@@ -10,7 +10,8 @@ import { kill, setSignalMask } from "./ns/sys/process.ts";
 export const SIGWINCH = 28;
 /** All that a person or a service manager sends; not CHLD, PIPE and URG, as in Docker, nor those of a fault. */
 export const proxied = [1, 2, 3, 10, 12, 14, 15, 18, 21, 22];
-const ending = [1, 2, 3, 10, 12, 14, 15];
+/** Those that end a process which does nothing about them. */
+export const ending = [1, 2, 3, 10, 12, 14, 15];
 const lookEveryMs = 50;
 
 /** To be called before anything that starts threads. */

@@ -26,7 +26,8 @@ Aliases:
   pod rm, pod container rm, pod container remove
 
 Options:
-  -f, --force   Force the removal of a running container (uses SIGKILL)`);
+  -f, --force     Force the removal of a running container (uses SIGKILL)
+  -v, --volumes   Remove anonymous volumes too: there are none yet`);
 });
 
 test("a group's help lists its commands", async () => {

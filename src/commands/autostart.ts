@@ -16,8 +16,9 @@ export default defineCommand({
   run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
     if (options.remove) return output.line(disableAutostart() ? "Removed" : "There was no unit");
-    const { unitFile, lingerCommand } = enableAutostart(process.execPath);
+    const { unitFile, isSystemd, lingerCommand } = enableAutostart(process.execPath);
     output.line(unitFile);
+    if (!isSystemd) output.write("stderr", "pod: systemd does not run here: the unit waits until it does\n");
     if (!lingerCommand) return;
     output.write("stderr", `pod: your systemd, and what it started, ends when you log out\nhint: ${lingerCommand}\n`);
   },

@@ -225,6 +225,7 @@ function parseExtraHost(text: string): string {
   const [, name, bracketed] = text.match(/^([^=:]+)[=:]([\s\S]*)$/) ?? [];
   if (!name || bracketed === undefined) throw new UsageError(`bad format for add-host: ${JSON.stringify(text)}`);
   const address = bracketed.replace(/^\[([\s\S]+)\]$/, "$1");
+  if (address === "host-gateway") throw new UsageError("host-gateway is not supported yet in add-host");
   if (!isAddress(address)) throw new UsageError(`invalid IP address in add-host: ${JSON.stringify(address)}`);
   return `${name}:${address}`;
 }

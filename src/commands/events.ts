@@ -23,10 +23,10 @@ const args = {
 export default defineCommand({
   meta: { name: "events", description: "Get real time events from pod" },
   args,
-  async run({ rawArgs }) {
+  run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
     const isWanted = toTest(options.filter, eventTests);
-    for await (const event of watchEvents(options)) {
+    for (const event of watchEvents(options)) {
       if (isWanted(event)) output.line(formatEvent(event, options.format));
     }
   },

@@ -6,6 +6,7 @@ import { forEach } from "./each.ts";
 
 const args = {
   force: { type: "boolean", alias: "f", description: "Force the removal of a running container (uses SIGKILL)" },
+  volumes: { type: "boolean", alias: "v", description: "Remove anonymous volumes too: there are none yet" },
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 

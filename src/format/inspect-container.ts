@@ -1,6 +1,7 @@
 /** A container as `docker inspect` shows it: Docker's field names, as far as pod has what they tell. */
 
 import type { ContainerSizes } from "../container-sizes.ts";
+import { slirpAddresses } from "../net/slirp4netns.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
@@ -76,7 +77,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       StopSignal: program.stopSignal,
       StopTimeout: record.stopTimeoutSeconds,
     },
-    NetworkSettings: { Ports: goMap({}), Networks: goMap({ [record.network.mode]: {} }) },
+    NetworkSettings: networkSettings({ record, state }),
   };
 }
 
@@ -91,6 +92,20 @@ function inspectHealth({ status, failingStreak, log }: NonNullable<Container["st
       Output: output,
     })),
   };
+}
+
+function networkSettings({ record: { network }, state }: Container) {
+  const hasAddress = network.mode === "slirp4netns" && state.status === "running";
+  const addresses = {
+    Gateway: hasAddress ? slirpAddresses.gateway : "",
+    IPAddress: hasAddress ? slirpAddresses.container : "",
+    IPPrefixLen: hasAddress ? 24 : 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    MacAddress: "",
+  };
+  return { Ports: goMap({}), ...addresses, Networks: goMap({ [network.mode]: addresses }) };
 }
 
 function logPath({ id, log }: Container["record"]): string {

@@ -45,5 +45,5 @@ function initEnded(): PodError {
 /** A stage's failure as an error; Docker's exit code goes with it where the command itself is at fault. */
 function stageError({ step, message, hint, exitCode }: StageFailure): PodError {
   if (exitCode !== undefined) return Object.assign(new PodError(message, { hint }), { exitCode });
-  return new PodError(`${step}: ${message}`, { hint });
+  return new PodError(step ? `${step}: ${message}` : message, { hint });
 }

@@ -94,6 +94,16 @@ test("who follows hears of what comes only, as it comes, also while the file is 
   expect(statSync(file).size).toBeLessThan(1000);
 });
 
+test("who follows misses none of many that come at once", async () => {
+  const follower = host.spawn("events", "--format", "{{.Action}}", "-f", "type=container");
+  await Bun.sleep(300);
+  for (let i = 0; i < 8; i++) await host.must("run", "--rm", "--network", "none", "starter", "true");
+  await Bun.sleep(200);
+  follower.kill();
+  const heard = (await follower.stdout.text()).trim().split("\n");
+  expect(heard).toEqual(Array(8).fill(["create", "attach", "start", "die", "destroy"]).flat());
+});
+
 test("--until ends it, at once where that is past", async () => {
   const before = Date.now();
   expect(await host.must("events", "--until", "1s")).toBe("");

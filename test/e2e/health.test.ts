@@ -1,4 +1,6 @@
 import { beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { onBothDrivers } from "./harness.ts";
 
 onBothDrivers("health checks", (host) => {
@@ -88,6 +90,22 @@ onBothDrivers("health checks", (host) => {
     await Bun.sleep(500);
     expect(await host.must("top", "slow", "-e", "-o", "pid,args")).not.toContain("sleep 77");
     await host.must("rm", "-f", "slow");
+  });
+
+  test("a check that can't even be started has failed, and the container goes on", async () => {
+    await start("poor", "true", "sleep 600", "--health-retries", "1");
+    await until("poor", status, "healthy");
+    const id = await inspect("poor", "{{.Id}}");
+    const state = JSON.parse(readFileSync(join(host.dataDir, "containers", id, "state.json"), "utf8"));
+    const limit = (processes: string) =>
+      expect(Bun.spawnSync(["prlimit", `--pid=${state.monitor.pid}`, `--nproc=${processes}:`]).exitCode).toBe(0);
+    limit("1");
+    await until("poor", status, "unhealthy");
+    expect(await inspect("poor", "{{json .State.Health.Log}}")).toContain("EAGAIN");
+    expect(await inspect("poor", "{{.State.Status}} {{.State.Pid}}")).toBe(`running ${state.init.pid}`);
+    limit("5000");
+    await until("poor", status, "healthy");
+    await host.must("rm", "-f", "poor");
   });
 
   test("--health-on-failure: kill, stop, restart", async () => {
