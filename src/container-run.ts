@@ -14,7 +14,7 @@ import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
 import { restartMonitor, type WaitingInit } from "./ns/prestart.ts";
-import { signalAll } from "./ns/processes.ts";
+import { continueAll, stopAll } from "./ns/processes.ts";
 import { load } from "./ns/stage.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
@@ -42,8 +42,6 @@ import { layerDir } from "./storage/layers.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
 const SIGKILL = 9;
-const SIGCONT = 18;
-const SIGSTOP = 19;
 
 const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
 
@@ -328,10 +326,16 @@ export class ContainerRun {
   }
 
   private pause(on: boolean, client: Client): void {
-    try {
-      signalAll(this.initPid, on ? SIGSTOP : SIGCONT);
+    this.orTell(client, () => {
+      (on ? stopAll : continueAll)(this.initPid);
       this.putState({ paused: on || undefined });
       recordContainerEvent(on ? "pause" : "unpause", this.container.record);
+    });
+  }
+
+  private orTell(client: Client, action: () => void): void {
+    try {
+      action();
       client.send({ kind: "done" });
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
@@ -339,14 +343,15 @@ export class ContainerRun {
   }
 
   private hold(client: Client): void {
-    this.holders.add(client);
-    signalAll(this.initPid, SIGSTOP);
-    client.send({ kind: "done" });
+    this.orTell(client, () => {
+      stopAll(this.initPid);
+      this.holders.add(client);
+    });
   }
 
   private letGo(client: Client): void {
     const wasHolder = this.holders.delete(client);
-    if (wasHolder && this.holders.size === 0 && !this.state.paused) signalAll(this.initPid, SIGCONT);
+    if (wasHolder && this.holders.size === 0 && !this.state.paused) continueAll(this.initPid);
   }
 
   private putState(change: Partial<ContainerState>): void {

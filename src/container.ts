@@ -7,7 +7,7 @@ import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "./ns/sys/fs.ts";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
@@ -32,7 +32,20 @@ const SIGKILL = 9;
  * it: should that be killed first, a `--rm` container still goes.
  */
 export async function create(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
-  if (options.cidFile !== undefined) checkCidFile(options.cidFile);
+  const { cidFile } = options;
+  if (cidFile === undefined) return make(options, progress, monitorPid);
+  makeCidFile(cidFile);
+  try {
+    const container = await make(options, progress, monitorPid);
+    writeFileSync(cidFile, container.record.id);
+    return container;
+  } catch (error) {
+    rmSync(cidFile, { force: true });
+    throw error;
+  }
+}
+
+async function make(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
   const { image, lease } = await leaseImage(options, progress);
   try {
     const record = newRecord(options, image);
@@ -41,7 +54,6 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
     if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
     putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor);
-    if (options.cidFile !== undefined) writeFileSync(options.cidFile, id, { flag: "wx" });
     return readContainer(id)!;
   } finally {
     lease.release();
@@ -55,9 +67,16 @@ export function newRecord(options: CreateOptions, image: Image): ContainerRecord
   return toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
 }
 
-function checkCidFile(path: string): void {
-  if (!existsSync(path)) return;
-  throw new PodError(`container ID file found, make sure the other container isn't running or delete ${path}`);
+/** Empty, before anything else is done, as Docker does. */
+function makeCidFile(path: string): void {
+  if (existsSync(path)) {
+    throw new PodError(`container ID file found, make sure the other container isn't running or delete ${path}`);
+  }
+  try {
+    writeFileSync(path, "", { flag: "wx" });
+  } catch (cause) {
+    throw new PodError("failed to create the container ID file", { cause });
+  }
 }
 
 function removeNamed(name: string | undefined): void {

@@ -1,16 +1,18 @@
 /** Where commands reach the monitor of a running container: the other end of control.ts. */
 
 import { controlPath } from "./control.ts";
+import { hasCode } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
-import { POLLIN } from "./ns/constants.ts";
+import { O_RDONLY, POLLIN } from "./ns/constants.ts";
 import { accept, listenAt, poll } from "./ns/sys/descriptor.ts";
-import { close } from "./ns/sys/file.ts";
+import { close, open } from "./ns/sys/file.ts";
 import { rmSync } from "./ns/sys/fs.ts";
 import { Client } from "./streams.ts";
 
 export class ControlListener {
   readonly #path: string;
   readonly fd: number;
+  #spare = openSpare();
 
   constructor(id: string) {
     this.#path = controlPath(id);
@@ -18,9 +20,22 @@ export class ControlListener {
     this.fd = listenAt(this.#path);
   }
 
-  /** Those that have come since. */
+  /** Those that have come since. Where no descriptor is left (RLIMIT_NOFILE), they are turned away by the spare one. */
   *clients(): Generator<Client> {
-    for (let fd = accept(this.fd); fd !== undefined; fd = accept(this.fd)) yield new Client(fd);
+    for (let fd = this.#accept(); fd !== undefined; fd = this.#accept()) yield new Client(fd);
+  }
+
+  #accept(): number | undefined {
+    try {
+      return accept(this.fd);
+    } catch (error) {
+      if (!hasCode(error, "EMFILE", "ENFILE")) throw error;
+    }
+    close(this.#spare);
+    const refused = accept(this.fd);
+    if (refused !== undefined) close(refused);
+    this.#spare = openSpare();
+    return undefined;
   }
 
   /** Whether one comes within that time and says `stop`; it is told `exitCode`. */
@@ -40,8 +55,13 @@ export class ControlListener {
 
   close(): void {
     close(this.fd);
+    close(this.#spare);
     rmSync(this.#path, { force: true });
   }
+}
+
+function openSpare(): number {
+  return open("/dev/null", O_RDONLY);
 }
 
 function saysStop(client: Client): boolean {

@@ -6,7 +6,7 @@ import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, S_IFLNK, S_
 import { readlinkAtBytes, resolveBytes, toByteString, toText } from "./ns/sys/bytes.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { close, open, statAt } from "./ns/sys/file.ts";
-import { findContainer } from "./storage/containers.ts";
+import { findContainer, unlessRemoved } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { isDirectory } from "./storage/lower.ts";
@@ -62,7 +62,7 @@ export function unpackIntoContainer(fd: number, container: string, target: strin
 
 function inRoot<T>(event: string, name: string, path: string, action: (rootFd: number) => T): T {
   const container = findContainer(name);
-  const result = inContainerRoot(container, action);
+  const result = unlessRemoved(container.record, () => inContainerRoot(container, action));
   recordContainerEvent(event, container.record, { path });
   return result;
 }

@@ -55,7 +55,27 @@ export function parseConfig(document: Document, layerCount: number): ImageConfig
     throw new PodError(`image configuration ${document.digest} does not name the diffIds of its ${layerCount} layers`);
   }
   checkDepth(layerCount);
+  if (!isWellFormed(parsed))
+    throw new PodError(`image configuration ${document.digest} is not in the form of the OCI image spec`);
   return parsed;
+}
+
+/** What pod reads of it has the types that the image spec gives: config.md. */
+function isWellFormed({ config, history }: ImageConfig): boolean {
+  const isList = (value: unknown) =>
+    value == null || (Array.isArray(value) && value.every((each) => typeof each === "string"));
+  const isMap = (value: unknown) => value == null || (typeof value === "object" && !Array.isArray(value));
+  const isText = (value: unknown) => value == null || typeof value === "string";
+  const { Env, Entrypoint, Cmd, Shell, OnBuild, Labels, ExposedPorts, Volumes, User, WorkingDir, StopSignal } =
+    config ?? {};
+  return (
+    isMap(config) &&
+    [Env, Entrypoint, Cmd, Shell, OnBuild].every(isList) &&
+    [Labels, ExposedPorts, Volumes].every(isMap) &&
+    Object.values(Labels ?? {}).every(isText) &&
+    [User, WorkingDir, StopSignal].every(isText) &&
+    (history == null || (Array.isArray(history) && history.every((step) => step && isMap(step))))
+  );
 }
 
 /** Docker's words for an image that no driver could mount. */

@@ -13,6 +13,7 @@ import { pipe } from "./ns/sys/descriptor.ts";
 import { readFileSync } from "./ns/sys/fs.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { restartSingleThreaded, ThreadsError } from "./ns/userns.ts";
+import { holdSignals, releaseSignals } from "./signals.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./spec.ts";
 import { type Container, containerDir, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
@@ -55,8 +56,11 @@ export function exec(text: string, options: ExecOptions): number {
 }
 
 function start(request: ExecRequest): ReturnType<typeof startInContainer> {
+  releaseSignals(); // the container may keep the program from being started, and Ctrl-C is to help then
   try {
-    return startInContainer(request);
+    const started = startInContainer(request);
+    holdSignals();
+    return started;
   } catch (error) {
     if (error instanceof ThreadsError) restartSingleThreaded();
     throw error;

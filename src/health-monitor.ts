@@ -4,12 +4,14 @@ import { formatError } from "./errors.ts";
 import { type CheckResult, type Health, type HealthPlan, nextHealth, toPlan } from "./health.ts";
 import { startCheck } from "./health-check.ts";
 import type { ExecRequest } from "./ns/exec.ts";
+import { childrenOf } from "./ns/processes.ts";
 import { close, readDescriptor } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { kill, waitPid } from "./ns/sys/process.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 
 const SIGKILL = 9;
+const startPatienceMs = 2000;
 
 /** Undefined where the check is Docker's `NONE`. `request` is the container's own process. `onResult` is called after each check. */
 export function watchHealth(
@@ -31,6 +33,8 @@ export class HealthMonitor {
   readonly #beganMs = performance.now();
   #nextMs: number;
   #running: { pid: number; fd: number } | undefined;
+  /** When a check that has not ended itself by its timeout is ended. */
+  #overdueMs = 0;
 
   constructor(plan: HealthPlan, request: Omit<ExecRequest, "fds">, onResult: (before: Health["status"]) => void) {
     this.#plan = plan;
@@ -39,13 +43,14 @@ export class HealthMonitor {
     this.#nextMs = this.#beganMs + this.#pauseMs();
   }
 
-  /** Milliseconds until tick() has something to do; -1 while that is not known. */
+  /** Milliseconds until tick() has something to do. */
   get waitMs(): number {
-    return this.#running ? -1 : Math.max(0, this.#nextMs - performance.now());
+    return Math.max(0, (this.#running ? this.#overdueMs : this.#nextMs) - performance.now());
   }
 
   /** Starts a check where it is time for one. While the container is paused there is none. */
   tick(isPaused: boolean): void {
+    if (this.#running && performance.now() >= this.#overdueMs) return this.#endOverdue();
     if (this.#running || performance.now() < this.#nextMs) return;
     if (isPaused) this.#nextMs = performance.now() + this.#pauseMs();
     else this.#start();
@@ -55,6 +60,7 @@ export class HealthMonitor {
   #start(): void {
     try {
       this.#running = startCheck(this.#request, this.#plan);
+      this.#overdueMs = performance.now() + this.#plan.timeoutMs + startPatienceMs;
     } catch (error) {
       this.#take(failedCheck(formatError(error)));
     }
@@ -64,11 +70,17 @@ export class HealthMonitor {
     return this.#running ? [{ fd: this.#running.fd, action: () => this.#finish() }] : [];
   }
 
-  /** The container has ended. */
+  /** The container's processes may stop one that is just being started. */
+  #endOverdue(): void {
+    this.stop();
+    this.#take(failedCheck(`Health check exceeded timeout (${this.#plan.timeoutMs / 1000}s)`));
+  }
+
+  /** Ends the check that is being made. */
   stop(): void {
     const running = this.#running;
     if (!running) return;
-    unlessErrno(["ESRCH"], () => kill(running.pid, SIGKILL));
+    endFamily(running.pid);
     this.#forget();
   }
 
@@ -96,6 +108,12 @@ export class HealthMonitor {
     const isStarting = this.health.status === "starting" && performance.now() - this.#beganMs < startPeriodMs;
     return isStarting ? startIntervalMs : intervalMs;
   }
+}
+
+/** It, the process that has joined the container, and the program there. */
+function endFamily(pid: number): void {
+  for (const child of childrenOf(pid)) endFamily(child);
+  unlessErrno(["ESRCH"], () => kill(pid, SIGKILL));
 }
 
 function failedCheck(output: string): CheckResult {

@@ -68,12 +68,7 @@ export class Client {
   send(message: MonitorMessage): void {
     if (!this.isOpen) return;
     const frame = encodeControl(message);
-    try {
-      if (writeFrom(this.fd, frame) !== frame.length) this.drop();
-    } catch (error) {
-      if (!hasCode(error, "EPIPE", "ECONNRESET")) throw error;
-      this.drop();
-    }
+    this.orDrop(() => writeFrom(this.fd, frame) === frame.length);
   }
 
   /** The frames that have arrived; undefined where the client has gone. */
@@ -91,7 +86,20 @@ export class Client {
 
   /** An answer with descriptors of the container's. */
   sendDescriptors(fds: number[]): void {
-    if (this.isOpen) sendMessage(this.fd, encodeControl({ kind: "done" } satisfies MonitorMessage), fds);
+    if (!this.isOpen) return;
+    this.orDrop(() => {
+      sendMessage(this.fd, encodeControl({ kind: "done" } satisfies MonitorMessage), fds);
+      return true;
+    });
+  }
+
+  /** Whatever is wrong with one client is no reason to end the container. */
+  private orDrop(wasSent: () => boolean): void {
+    try {
+      if (!wasSent()) this.drop();
+    } catch {
+      this.drop();
+    }
   }
 
   drop(): void {

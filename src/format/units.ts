@@ -43,12 +43,17 @@ export function formatDuration(durationMs: number): string {
 
 /** `5 minutes ago`, from an RFC 3339 time; empty where there is none. */
 export function formatAge(time: string | undefined, nowMs = Date.now()): string {
-  return time ? `${formatDuration(nowMs - Date.parse(time))} ago` : "";
+  return isTime(time) ? `${formatDuration(nowMs - Date.parse(time))} ago` : "";
+}
+
+/** Images may say anything. */
+function isTime(text: string | undefined): text is string {
+  return text !== undefined && !Number.isNaN(Date.parse(text));
 }
 
 /** Go's time.String: `2024-05-01 10:00:00 +0000 UTC`. */
 export function formatTime(time: string | undefined): string {
-  if (!time) return "";
+  if (!isTime(time)) return "";
   return `${new Date(time).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`;
 }
 

@@ -23,7 +23,7 @@ export interface MountedRootfs {
 
 /** Paths in `options` are relative to the store's root. */
 export function mountRootfs(what: { driver: string; target: string; options: string; tree?: string }): MountedRootfs {
-  mkdirSync(what.target, { recursive: true });
+  unlessErrno(["EEXIST"], () => mkdirSync(what.target)); // in the container's folder, which may just have been removed
   if (what.tree) return mountTree(what.tree, what.target);
   process.chdir(config.dataDir);
   try {

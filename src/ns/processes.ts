@@ -1,5 +1,6 @@
 /** The processes of a container, found by their pid namespace: proc(5). */
 
+import { PodError } from "../errors.ts";
 import { O_DIRECTORY, O_RDONLY } from "./constants.ts";
 import { close, listDirectory, open, readlinkAt, readText } from "./sys/file.ts";
 import { unlessErrno } from "./sys/namespace.ts";
@@ -43,28 +44,46 @@ function pidNamespace(proc: number, pid: number): string | undefined {
   return link;
 }
 
-/** Sends SIGSTOP or SIGCONT to all of them, again until none is left that it has not reached: they may be forking. */
-export function signalAll(initPid: number, signal: number): void {
-  const reached = new Set<number>();
-  for (;;) {
+const SIGCONT = 18;
+const SIGSTOP = 19;
+const patienceMs = 2000;
+
+/**
+ * Sends SIGSTOP to all of them, again until none is left that it has not reached: they may be forking. PID 1 comes last,
+ * since it collects those that end. PodError where they are made faster than they can be stopped; then all go on.
+ */
+export function stopAll(initPid: number): void {
+  const reached = new Set<number>([initPid]);
+  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; ) {
     const fresh = processesWith(initPid).filter((pid) => !reached.has(pid));
-    if (fresh.length === 0) return;
     for (const pid of fresh) {
       reached.add(pid);
-      unlessErrno(["ESRCH"], () => signalWith(initPid, pid, signal));
+      signalWith(initPid, pid, SIGSTOP);
     }
+    if (fresh.length) continue;
+    signalWith(initPid, initPid, SIGSTOP);
+    if (processesWith(initPid).every((pid) => reached.has(pid))) return;
   }
+  continueAll(initPid);
+  throw new PodError("stop the container's processes: they make new ones faster than they can be stopped");
+}
+
+/** SIGCONT to all of them: what is stopped makes no new ones. */
+export function continueAll(initPid: number): void {
+  for (const pid of processesWith(initPid)) signalWith(initPid, pid, SIGCONT);
 }
 
 /** Looked at after opening: a later process with this pid is none of them. */
 function signalWith(initPid: number, pid: number, signal: number): void {
-  const pidfd = pidfdOpen(pid);
-  try {
-    const isOne = withProc((proc) => pidNamespace(proc, pid) === pidNamespace(proc, initPid));
-    if (isOne) pidfdSendSignal(pidfd, signal);
-  } finally {
-    close(pidfd);
-  }
+  unlessErrno(["ESRCH"], () => {
+    const pidfd = pidfdOpen(pid);
+    try {
+      const isOne = withProc((proc) => pidNamespace(proc, pid) === pidNamespace(proc, initPid));
+      if (isOne) pidfdSendSignal(pidfd, signal);
+    } finally {
+      close(pidfd);
+    }
+  });
 }
 
 /** Whether a process is stopped by a signal. */

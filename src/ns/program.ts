@@ -17,6 +17,7 @@ import {
   RESOLVE_IN_ROOT,
   S_IFIFO,
   S_IFMT,
+  S_IFREG,
 } from "./constants.ts";
 import { runReaper } from "./reaper.ts";
 import { receive, type StageFailure, send } from "./stage.ts";
@@ -134,7 +135,7 @@ function readInRoot(path: string): string {
     unlessErrno(["ENOENT", "ENOTDIR", "EACCES"], () => {
       const fd = openAt2(root, path, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT); // the image's may be a FIFO
       try {
-        text = readDescriptor(fd).toString();
+        text = readBounded(fd, path);
       } finally {
         close(fd);
       }
@@ -143,6 +144,16 @@ function readInRoot(path: string): string {
   } finally {
     close(root);
   }
+}
+
+const fileMaximumBytes = 16 << 20;
+
+/** The container's root makes these files what it likes: a device without an end, a FIFO, a folder. Those count as empty. */
+function readBounded(fd: number, path: string): string {
+  const { mode, size } = statAt(fd, "");
+  if ((mode & S_IFMT) !== S_IFREG) return "";
+  if (size > fileMaximumBytes) throw new PodError(`${path} of the container is too large: ${size} bytes`);
+  return readDescriptor(fd).toString();
 }
 
 /** HOME is the user's, unless the image or the caller set it. */

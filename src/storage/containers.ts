@@ -279,12 +279,33 @@ export function findContainer(text: string): Container {
   return container;
 }
 
+/** What fails because the container was removed meanwhile is NotFoundError in Docker's words. */
+export function unlessRemoved<T>({ id, name }: ContainerRecord, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw existsSync(containerDir(id)) ? cause : new NotFoundError(`No such container: ${name}`, { cause });
+  }
+}
+
 /** The error of a container whose end nobody has seen; its restart policy ended with its monitor. */
 export const monitorKilled = "its monitor was killed";
 
+/** A power cut may leave an empty file: the container did not survive that, and can be removed or started again. */
+function readState(id: string): ContainerState | undefined {
+  const damaged: ContainerState = { status: "exited", exitCode: 125, error: "its state.json is damaged" };
+  try {
+    const state = readJson<ContainerState>(join(containerDir(id), "state.json"));
+    return state === undefined || state?.status ? state : damaged;
+  } catch (error) {
+    if (error instanceof PodError) return damaged;
+    throw error;
+  }
+}
+
 /** The record and its true state; undefined where it is gone, or not `wanted`. */
 export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
-  const written = readJson<ContainerState>(join(containerDir(id), "state.json"));
+  const written = readState(id);
   const state = written && trueState(written);
   if (!state || wanted?.(state) === false) return undefined;
   const record = readRecord(id);

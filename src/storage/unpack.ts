@@ -65,6 +65,8 @@ class Unpacking implements TarHandler {
   entry(entry: TarEntry): void {
     const steps = toSteps(entry.name);
     const name = steps.at(-1);
+    if (name === undefined && entry.kind !== "directory")
+      throw new PodError("the archive is refused: its root is no folder");
     if (name === undefined) return; // the folder itself, which stays as it is
     const parent = this.#folder(steps.slice(0, -1));
     try {

@@ -53,3 +53,7 @@ test("times are Go's", () =>
 test("short ids have 12 digits", () => {
   expect(shortId(`sha256:${"0123456789abcdef".repeat(4)}`)).toBe("0123456789ab");
 });
+
+test("what is no time has no age", () => {
+  for (const text of ["notadate", "", undefined]) expect([formatAge(text), formatTime(text)]).toEqual(["", ""]);
+});

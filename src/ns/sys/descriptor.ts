@@ -12,6 +12,7 @@ import {
   IN_MODIFY,
   IN_MOVE_SELF,
   IN_MOVED_TO,
+  MFD_CLOEXEC,
   MSG_CMSG_CLOEXEC,
   MSG_NOSIGNAL,
   O_CLOEXEC,
@@ -185,6 +186,13 @@ export function poll(requests: PollRequest[], timeoutMs: number): number[] {
 function timespec(milliseconds: number): BigInt64Array {
   const seconds = Math.floor(milliseconds / 1000);
   return new BigInt64Array([BigInt(seconds), BigInt(Math.round((milliseconds - seconds * 1000) * 1e6))]);
+}
+
+/** memfd_create(2): a file without a name, close-on-exec. */
+export function anonymousFile(name: string, bytes: Uint8Array): number {
+  const fd = check("memfd_create", c.memfd_create(cstring(name), MFD_CLOEXEC));
+  writeAll(fd, bytes);
+  return fd;
 }
 
 /**
