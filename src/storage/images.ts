@@ -180,7 +180,7 @@ function toSummary(entries: Descriptor[]): ImageSummary | undefined {
     digest,
     references: entries.map(nameOf).filter((name) => name !== undefined),
     sizeBytes: Number(known[sizeAnnotation]),
-    created: known[createdAnnotation], // none where it is no time: summarize()
+    created: known[createdAnnotation],
   };
 }
 
@@ -192,7 +192,7 @@ function summarize(digest: string): Record<string, string> {
   return {
     [idAnnotation]: manifest.config.digest,
     [sizeAnnotation]: String(sizeBytes),
-    ...(!Number.isNaN(Date.parse(config.created ?? "")) && { [createdAnnotation]: config.created }),
+    ...(config.created && { [createdAnnotation]: config.created }),
   };
 }
 
