@@ -35,18 +35,19 @@ export async function images(stage: Stage, { pod, podman }: { pod: Tool; podman:
     }));
   }
   const change = ["sh", "-c", "head -c 200000000 /dev/urandom > /change"];
-  for (const tool of [pod, podman]) output(...tool("run", "--name", "c", "--network", "none", stage.image, ...change));
+  for (const tool of [pod, podman])
+    output(...tool("run", "--name", "changed", "--network", "none", stage.image, ...change));
   await row("commit of a change of 200 MB", 2, (tool) => ({
-    run: tool("commit", "c", "changed"),
-    prepare: () => quietly(...tool("rmi", "-f", "changed")),
+    run: tool("commit", "changed", "made"),
+    prepare: () => quietly(...tool("rmi", "-f", "made")),
   }));
-  await row("export of it", 3, (tool) => ({ run: tool("export", "-o", file(tool, "tar"), "c") }));
+  await row("export of it", 3, (tool) => ({ run: tool("export", "-o", file(tool, "tar"), "changed") }));
   if (statSync(file(pod, "tar")).size < 200e6) throw new Error("the export lacks the change");
   await row("import of that", 2, (tool) => ({
     run: tool("import", file(tool, "tar"), "imported"),
     prepare: () => quietly(...tool("rmi", "-f", "imported")),
   }));
-  for (const tool of [pod, podman]) output(...tool("rm", "-f", "c"));
+  for (const tool of [pod, podman]) output(...tool("rm", "-f", "changed"));
   await row("rmi of the big image", 1, (tool) => ({
     run: tool("rmi", "-f", big),
     prepare: () => quietly(...tool("pull", big)),

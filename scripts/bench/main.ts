@@ -35,7 +35,10 @@ if (unknown) throw new Error(`unknown group ${unknown}; there are ${Object.keys(
 const stage = await openStage(rootfs === "-" ? undefined : rootfs);
 try {
   trustRegistry(stage.image);
-  for (const name of asked.length ? asked : Object.keys(groups)) await groups[name]!();
+  for (const name of asked.length ? asked : Object.keys(groups)) {
+    await groups[name]!();
+    console.error(table(rows)); // what there is by now, should a later group fail
+  }
   console.log(machine());
   console.log(table(rows));
 } finally {
