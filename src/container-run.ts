@@ -224,7 +224,7 @@ export class ContainerRun {
   }
 
   private tick(): void {
-    this.health?.tick(this.state.paused === true);
+    this.health?.tick(this.state.paused === true || this.holders.size > 0);
     if (this.killAtMs === undefined || performance.now() < this.killAtMs) return;
     this.killAtMs = undefined;
     this.kill(SIGKILL);

@@ -1,7 +1,7 @@
 /** Holds a container's processes still for a while, by its monitor, which lets them go on when this process closes the conversation, or ends. */
 
 import { Control } from "./control.ts";
-import { isStopped, processesWith } from "./ns/processes.ts";
+import { isStill, processesWith } from "./ns/processes.ts";
 import type { Container } from "./storage/containers.ts";
 
 const patienceMs = 2000; // a process in an uninterruptible call stops only after it
@@ -13,6 +13,6 @@ export function hold({ record, state }: Container): () => void {
   control.tell({ kind: "hold" });
   const isHeld = control.await("done") !== "gone";
   const deadline = performance.now() + patienceMs;
-  while (isHeld && !processesWith(state.init.pid).every(isStopped) && performance.now() < deadline) Bun.sleepSync(1);
+  while (isHeld && !processesWith(state.init.pid).every(isStill) && performance.now() < deadline) Bun.sleepSync(1);
   return () => control.close();
 }

@@ -86,8 +86,12 @@ function signalWith(initPid: number, pid: number, signal: number): void {
   });
 }
 
-/** Whether a process is stopped by a signal. */
-export function isStopped(pid: number): boolean {
-  const stat = readText(`/proc/${pid}/stat`);
-  return stat[stat.lastIndexOf(")") + 2] === "T";
+/** Whether a process does nothing more until a signal: stopped, traced, a zombie, or gone. The states are those of proc(5). */
+export function isStill(pid: number): boolean {
+  let state = "X";
+  unlessErrno(["ENOENT", "ESRCH"], () => {
+    const stat = readText(`/proc/${pid}/stat`);
+    state = stat[stat.lastIndexOf(")") + 2] ?? "";
+  });
+  return ["T", "t", "Z", "X"].includes(state);
 }
