@@ -66,12 +66,15 @@ function isWellFormed({ config, history }: ImageConfig): boolean {
     value == null || (Array.isArray(value) && value.every((each) => typeof each === "string"));
   const isMap = (value: unknown) => value == null || (typeof value === "object" && !Array.isArray(value));
   const isText = (value: unknown) => value == null || typeof value === "string";
+  const isNumber = (value: unknown) => value == null || (Number.isSafeInteger(value) && Number(value) >= 0);
   const { Env, Entrypoint, Cmd, Shell, OnBuild, Labels, ExposedPorts, Volumes, User, WorkingDir, StopSignal } =
     config ?? {};
+  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = config?.Healthcheck ?? {};
   return (
     isMap(config) &&
-    [Env, Entrypoint, Cmd, Shell, OnBuild].every(isList) &&
-    [Labels, ExposedPorts, Volumes].every(isMap) &&
+    [Env, Entrypoint, Cmd, Shell, OnBuild, Test].every(isList) &&
+    [Labels, ExposedPorts, Volumes, config?.Healthcheck].every(isMap) &&
+    [Interval, Timeout, StartPeriod, StartInterval, Retries].every(isNumber) &&
     Object.values(Labels ?? {}).every(isText) &&
     [User, WorkingDir, StopSignal].every(isText) &&
     (history == null || (Array.isArray(history) && history.every((step) => step && isMap(step))))

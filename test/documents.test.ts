@@ -14,6 +14,10 @@ test.each([
   { config: { Labels: ["a"] } },
   { config: { Labels: { a: 1 } } },
   { config: { User: 0 } },
+  { config: { Healthcheck: ["CMD"] } },
+  { config: { Healthcheck: { Test: "true" } } },
+  { config: { Healthcheck: { Test: ["CMD", "true"], Interval: "30s" } } },
+  { config: { Healthcheck: { Test: ["CMD", "true"], Retries: -1 } } },
   { history: "long" },
   { history: [null] },
 ])("a configuration of other types than the image spec's is refused: %j", (fields) => {
