@@ -53,7 +53,7 @@ After=network-online.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-Environment=XDG_DATA_HOME=${quote(config.dataDir.slice(0, -"/pod".length))}
+Environment=${quote(`XDG_DATA_HOME=${config.dataDir.slice(0, -"/pod".length)}`)}
 ExecStart=${quote(program)} start --at-boot
 TimeoutStopSec=30
 

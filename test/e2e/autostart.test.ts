@@ -13,7 +13,7 @@ onBothDrivers("system autostart", (host) => {
     expect(stderr).toMatch(/ends when you log out\nhint: sudo loginctl enable-linger \S+\n$/);
     const unit = readFileSync(join(units, "pod.service"), "utf8");
     expect(unit).toContain(`ExecStart="${binary}" start --at-boot\n`);
-    expect(unit).toContain(`Environment=XDG_DATA_HOME="${host.env.XDG_DATA_HOME}"\n`);
+    expect(unit).toContain(`Environment="XDG_DATA_HOME=${host.env.XDG_DATA_HOME}"\n`);
     expect(readlinkSync(join(units, "default.target.wants/pod.service"))).toBe(join(units, "pod.service"));
     expect(await host.must("system", "autostart")).toBe(join(units, "pod.service"));
     expect(await host.must("system", "autostart", "--remove")).toBe("Removed");
