@@ -17,14 +17,15 @@ import { build } from "./version.ts";
 /** Docker's field names, and a few of pod's own. `MemTotal` in bytes; id mappings are the lines of /proc/PID/uid_map. */
 export function systemInfo() {
   const containers = listContainers();
-  const running = containers.filter(({ state }) => state.status === "running").length;
+  const alive = containers.filter(({ state }) => state.status === "running");
+  const paused = alive.filter(({ state }) => state.paused).length;
   const probed = probedDriver();
   const driver = chooseDriver(config.storageDriver);
   return {
     Containers: containers.length,
-    ContainersRunning: running,
-    ContainersPaused: 0,
-    ContainersStopped: containers.length - running,
+    ContainersRunning: alive.length - paused,
+    ContainersPaused: paused,
+    ContainersStopped: containers.length - alive.length,
     Images: listSummaries().length,
     Driver: driver,
     DriverReason: driver === probed.driver ? probed.reason : "asked for by STORAGE_DRIVER",

@@ -27,6 +27,10 @@ onBothDrivers("info, version, unshare and system reset", (host, driver) => {
     });
     expect(await host.must("info")).toContain(` Storage Driver: ${driver}\n`);
     expect(await host.must("info", "-f", "{{.Driver}}")).toBe(driver);
+    const counts = "{{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}}";
+    expect(await host.must("info", "-f", counts)).toBe("1 0 0");
+    await host.must("pause", id);
+    expect(await host.must("info", "-f", counts)).toBe("0 1 0");
     await host.must("rm", "-f", id);
   });
 
