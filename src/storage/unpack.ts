@@ -49,8 +49,12 @@ export function unpackInto(folderFd: number, fd: number): number {
   return total;
 }
 
+/** A tar archive begins with a name, which may begin with bzip2's `BZh`: so all of its magic number counts. */
+const magicNumbers = { gzip: /^1f8b/, zstd: /^28b52ffd/, bzip2: /^425a683.314159265359/, xz: /^fd377a585a00/ };
+
 function refuseCompressed(head: Buffer): void {
-  const program = { "1f8b": "gzip", "28b5": "zstd", "425a": "bzip2", fd37: "xz" }[head.toString("hex", 0, 2)];
+  const digits = head.toString("hex", 0, 10);
+  const program = Object.entries(magicNumbers).find(([, magic]) => magic.test(digits))?.[0];
   if (!program) return;
   throw new PodError("the archive is compressed", { hint: `put \`${program} -dc |\` in front` });
 }

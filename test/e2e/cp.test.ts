@@ -168,5 +168,8 @@ onAllDrivers("cp", (host, driver) => {
     expect(await text("nosuch:/x", ".")).toBe("pod: No such container: nosuch");
     const gz = await host.podWith({ stdin: Bun.gzipSync("x") }, "cp", "-", "running:/tmp");
     expect(gz.stderr).toBe("pod: the archive is compressed\nhint: put `gzip -dc |` in front\n");
+    writeFileSync(file("BZh9"), "no archive of bzip2");
+    const named = Bun.spawnSync(["tar", "-c", "BZh9"], { cwd: host.work }).stdout;
+    expect((await host.podWith({ stdin: named }, "cp", "-", "running:/tmp")).code).toBe(0);
   });
 });
