@@ -24,7 +24,7 @@ import { recordContainerEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
-/** What the user asked for, complete: `container.json`. Written once, before anything runs. */
+/** What the user asked for, complete: `container.json`. Written before anything runs; rename and update change it. */
 export interface ContainerRecord {
   version: 1;
   /** 64 hexadecimal digits. */
