@@ -10,17 +10,7 @@ import {
   type MonitorMessage,
 } from "./frames.ts";
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
-import {
-  forgetChanges,
-  patienceMs,
-  poll,
-  readInto,
-  readSignal,
-  setNonBlocking,
-  signalFd,
-  writeAll,
-  writeFrom,
-} from "./ns/sys/descriptor.ts";
+import { poll, readInto, readSignal, setNonBlocking, signalFd, writeAll, writeFrom } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
 import { ending, proxied, SIGWINCH } from "./signals.ts";
 import type { LogReader, LogStream } from "./storage/logs.ts";
@@ -72,9 +62,10 @@ export function attach(fd: number, log: LogReader, options: AttachOptions): Atta
 class Attachment {
   private readonly reader = new FrameReader();
   private readonly signals = signalFd([...proxied, SIGWINCH]);
-  private readonly changes: number | undefined;
   private readonly detach: DetachScanner;
   private toldPosition: number;
+  /** Whether there may be more of the log: until it was found to end, and again when the monitor says so. */
+  private hasMore = true;
   private pendingInput: Buffer | undefined;
   private inputOpen: boolean;
   private stderrIsClosed = false;
@@ -90,26 +81,23 @@ class Attachment {
   ) {
     this.inputOpen = options.interactive;
     this.detach = new DetachScanner(options.tty ? options.detachKeys : []);
-    this.changes = log.watch();
     this.toldPosition = log.position;
     setNonBlocking(fd, true);
   }
 
   run(): AttachResult {
-    for (let more = true; !this.result; ) {
+    while (!this.result) {
       const wantsInput = this.inputOpen && this.pendingInput === undefined;
-      const [socket, signal, input, output] = poll(
+      const [socket, signal, input] = poll(
         [
           { fd: this.fd, events: POLLIN | (this.pendingInput ? POLLOUT : 0) },
           { fd: this.signals, events: POLLIN },
           { fd: wantsInput ? 0 : -1, events: POLLIN },
-          { fd: this.changes ?? -1, events: POLLIN },
         ],
-        more ? 0 : patienceMs(this.changes),
-      ) as [number, number, number, number];
+        this.hasMore ? 0 : -1,
+      ) as [number, number, number];
       if (signal) this.passSignals();
-      if (output) forgetChanges(this.changes!);
-      if (output || more || this.changes === undefined) more = this.printChunk();
+      if (this.hasMore) this.printMore();
       if (socket & POLLOUT) this.flushInput();
       if (socket & ~POLLOUT) this.readMonitor();
       if (input && !this.result) this.readInput();
@@ -117,14 +105,17 @@ class Attachment {
     return this.result;
   }
 
+  private printMore(): void {
+    this.hasMore = this.printChunk();
+    if (this.hasMore && this.log.position - this.toldPosition < tellBytes) return;
+    this.toldPosition = this.log.position;
+    this.send({ kind: "read", position: this.toldPosition, wantsMore: !this.hasMore });
+  }
+
   /** False where there is no more of the log. */
   private printChunk(): boolean {
     const chunk = this.log.next();
     if (chunk) this.writeOutput(chunk.stream, chunk.bytes);
-    if (this.log.position - this.toldPosition >= tellBytes) {
-      this.toldPosition = this.log.position;
-      this.send({ kind: "read", position: this.toldPosition });
-    }
     return chunk !== undefined;
   }
 
@@ -142,6 +133,7 @@ class Attachment {
 
   private answer(message: MonitorMessage): void {
     if (message.kind === "started") this.sendWindowSize();
+    if (message.kind === "logged") this.hasMore = true;
     if (message.kind === "note") this.writeOutput("stderr", Buffer.from(`pod: ${message.text}\n`));
     if (message.kind === "failed") throw toError(message);
     if (message.kind !== "exited") return;

@@ -311,7 +311,7 @@ export class ContainerRun {
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
-    if (message.kind === "read") client.readTo = message.position;
+    if (message.kind === "read") client.hasRead(message, this.log.sizeBytes);
     if (message.kind === "changed") Object.assign(this.container.record, message.fields);
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);

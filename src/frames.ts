@@ -52,8 +52,8 @@ export type ClientMessage =
   | { kind: "resize"; rows: number; columns: number }
   | { kind: "signal"; signal: number }
   | { kind: "stdin-end" }
-  /** How far it has read the log. */
-  | { kind: "read"; position: number }
+  /** How far it has read the log. `wantsMore`: it waits for what comes after that. */
+  | { kind: "read"; position: number; wantsMore: boolean }
   /** From here on also in conversations that come later, over the container's socket. */
   | { kind: "attach" }
   /** A signal after which no restart policy applies: `stop`, and `kill` of the whole. */
@@ -70,6 +70,8 @@ export type ClientMessage =
 /** Monitor → client. */
 export type MonitorMessage =
   | { kind: "started"; pid: number }
+  /** To who waits for more of the log: it is there. */
+  | { kind: "logged" }
   /** The answer to pause, unpause and namespaces. */
   | { kind: "done" }
   /** Something to tell the user that is no failure. */

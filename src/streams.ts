@@ -58,6 +58,7 @@ export class Client {
   early: Frame[] = [];
   /** How far it has read the log, as it said last. */
   readTo = 0;
+  private wantsMore = false;
   isOpen = true;
 
   constructor(readonly fd: number) {
@@ -82,6 +83,20 @@ export class Client {
     }
     this.drop();
     return undefined;
+  }
+
+  /** It has read the log, which is `logBytes` long, so far. */
+  hasRead({ position, wantsMore }: Extract<ClientMessage, { kind: "read" }>, logBytes: number): void {
+    this.readTo = position;
+    this.wantsMore = wantsMore;
+    if (logBytes > position) this.tellOfMore();
+  }
+
+  /** Once for each time that it asks: a slow reader's socket does not fill. */
+  tellOfMore(): void {
+    if (!this.wantsMore) return;
+    this.wantsMore = false;
+    this.send({ kind: "logged" });
   }
 
   /** An answer with descriptors of the container's. */
@@ -243,6 +258,7 @@ export class Streams {
       return false;
     }
     this.log.append(output.stream, this.buffer.subarray(0, length));
+    for (const client of this.clients) client.tellOfMore();
     return true;
   }
 

@@ -33,14 +33,14 @@ export interface LogRange {
 export function* readLogs(
   ids: string[],
   range: LogRange = {},
-  isRunning: (id: string) => boolean = () => false,
+  isRunning?: (id: string) => boolean,
 ): Generator<[id: string, LogChunk]> {
   const known = ids.filter((id) => existsSync(logFile(id)));
-  const changes = watchPaths(known.flatMap((id) => [indexFile(id), join(paths.containers, id)])); // states are renamed into the folders
+  const changes = isRunning && watchChanges(known);
   const places = known.map((id): Place => ({ id, reader: new LogReader(id, range), next: undefined }));
   try {
     for (;;) {
-      const running = known.some(isRunning); // asked before reading: what is written until the end is read after it
+      const running = isRunning && known.some(isRunning); // asked before reading: what is written until the end is read after it
       for (let place = earliest(places); place; place = earliest(places)) {
         yield [place.id, place.next!];
         place.next = undefined;
@@ -53,6 +53,11 @@ export function* readLogs(
     for (const { reader } of places) reader.close();
     if (changes !== undefined) closeSync(changes);
   }
+}
+
+/** States are renamed into the folders. Only where it is needed: the kernel takes milliseconds to end a watch. */
+function watchChanges(ids: string[]): number | undefined {
+  return watchPaths(ids.flatMap((id) => [indexFile(id), join(paths.containers, id)]));
 }
 
 interface Place {
@@ -150,11 +155,6 @@ export class LogReader {
   private isWanted(timeNs: bigint): boolean {
     const { since, until } = this.range;
     return (since === undefined || timeNs >= since) && (until === undefined || timeNs < until);
-  }
-
-  /** A descriptor that is readable when more is there: watchPaths() of ns/sys/descriptor.ts. */
-  watch(): number | undefined {
-    return watchPaths([`/proc/self/fd/${this.index}`]);
   }
 
   close(): void {
