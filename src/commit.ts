@@ -10,7 +10,7 @@ import { changesOfContainer } from "./storage/container-files.ts";
 import { type Container, type ContainerRecord, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { holdLease, type Image, listImages } from "./storage/images.ts";
-import { makeLayer } from "./storage/layers.ts";
+import { makeLayer } from "./storage/layer-making.ts";
 import { packLayer } from "./storage/pack.ts";
 
 export interface CommitOptions {

@@ -9,7 +9,7 @@ import { parsePlatform } from "./platform.ts";
 import { blobPath } from "./storage/blobs.ts";
 import { recordImageEvent } from "./storage/events.ts";
 import { holdLease, type Image } from "./storage/images.ts";
-import { makeLayer } from "./storage/layers.ts";
+import { makeLayer } from "./storage/layer-making.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 
 export interface ImportOptions {

@@ -6,7 +6,8 @@ import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
 import { hasBlob } from "./storage/blobs.ts";
-import { extractLayer, hasLayer } from "./storage/layers.ts";
+import { extractLayer } from "./storage/layer-making.ts";
+import { hasLayer } from "./storage/layers.ts";
 
 const lanes = 3; // Docker's max-concurrent-downloads
 

@@ -12,7 +12,7 @@ import { adoptBlob, blobPath, hasBlob, putBlob } from "./storage/blobs.ts";
 import { recordImageEvent } from "./storage/events.ts";
 import { syncStore } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
-import { extractLayer } from "./storage/layers.ts";
+import { extractLayer } from "./storage/layer-making.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 import { StagedArchive } from "./storage/staging.ts";
 import { canRun } from "./storage/used.ts";

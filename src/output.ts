@@ -1,6 +1,6 @@
 /** What commands print: data on stdout, notes on stderr. Loaded after the user's namespace was entered. */
 
-import { createConsola } from "consola/core";
+import type { ConsolaInstance } from "consola/core";
 import { config } from "./config.ts";
 import { hasCode } from "./errors.ts";
 import { compileTemplate } from "./format/evaluate.ts";
@@ -58,25 +58,32 @@ export function paint(stream: Stream, style: keyof typeof renditions, text: stri
   return isTerminal(stream) && !config.noColor ? `\x1b[${renditions[style]}m${text}\x1b[0m` : text;
 }
 
-const notes = createConsola({
-  reporters: [
-    {
-      log: ({ type, args }) => {
-        const label = type === "warn" ? paint("stderr", "yellow", "warning:") : "note:";
-        write("stderr", `${label} ${args.join(" ")}\n`);
+let consola: ConsolaInstance | undefined;
+
+/** Loaded where there is something to note, which is rare. */
+function notes(): ConsolaInstance {
+  const { createConsola }: typeof import("consola/core") = require("consola/core");
+  consola ??= createConsola({
+    reporters: [
+      {
+        log: ({ type, args }) => {
+          const label = type === "warn" ? paint("stderr", "yellow", "warning:") : "note:";
+          write("stderr", `${label} ${args.join(" ")}\n`);
+        },
       },
-    },
-  ],
-});
+    ],
+  });
+  return consola;
+}
 
 /** `warning: …` on stderr: something is not as the user may think. */
 export function warn(text: string): void {
-  notes.warn(text);
+  notes().warn(text);
 }
 
 /** `note: …` on stderr: something was done that the user did not ask for in so many words. */
 export function note(text: string): void {
-  notes.info(text);
+  notes().info(text);
 }
 
 /** How the rows of one kind of object are listed. */

@@ -4,7 +4,8 @@ import { PodError } from "./errors.ts";
 import type { Descriptor, ImageConfig, Index, Manifest } from "./spec.ts";
 import { putBlob } from "./storage/blobs.ts";
 import { holdLease, type Image, putImage } from "./storage/images.ts";
-import { chainIds, extractLayer } from "./storage/layers.ts";
+import { extractLayer } from "./storage/layer-making.ts";
+import { chainIds } from "./storage/layers.ts";
 import { openStore } from "./storage/store.ts";
 
 export const starterReference = "docker.io/library/starter:latest";

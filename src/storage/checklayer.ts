@@ -9,16 +9,8 @@ import type { Report } from "./check.ts";
 import { firstDifference } from "./compare.ts";
 import { listContainers } from "./containers.ts";
 import { makeTemporaryDir, removeTree } from "./files.ts";
-import {
-  extractLayer,
-  hasLayer,
-  type LayerPlace,
-  layerDir,
-  layerFolder,
-  layerLink,
-  readLayer,
-  unpackLayer,
-} from "./layers.ts";
+import { extractLayer, unpackLayer } from "./layer-making.ts";
+import { hasLayer, type LayerPlace, layerDir, layerFolder, layerLink, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
 import { treeName } from "./trees.ts";
 

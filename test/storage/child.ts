@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { formatError } from "../../src/errors.ts";
 import { getXattr, listXattrs } from "../../src/ns/sys/file.ts";
 import { mount } from "../../src/ns/sys/namespace.ts";
-import { chainIds, extractLayer, layerDir, layerLink, readLayer } from "../../src/storage/layers.ts";
+import { extractLayer } from "../../src/storage/layer-making.ts";
+import { chainIds, layerDir, layerLink, readLayer } from "../../src/storage/layers.ts";
 import { openStore, paths } from "../../src/storage/store.ts";
 import type { Found, Layering } from "./layering.ts";
 

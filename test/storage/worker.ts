@@ -5,7 +5,7 @@ import { formatError, hintOf } from "../../src/errors.ts";
 import { mount } from "../../src/ns/sys/namespace.ts";
 import { openPartialBlob } from "../../src/storage/blobs.ts";
 import { removeTree } from "../../src/storage/files.ts";
-import { extractLayer } from "../../src/storage/layers.ts";
+import { extractLayer } from "../../src/storage/layer-making.ts";
 import { holdLease } from "../../src/storage/leases.ts";
 import { openStore, paths } from "../../src/storage/store.ts";
 
