@@ -10,7 +10,16 @@ import {
   type MonitorMessage,
 } from "./frames.ts";
 import { POLLIN, POLLOUT } from "./ns/constants.ts";
-import { poll, readInto, readSignal, setNonBlocking, signalFd, writeAll, writeFrom } from "./ns/sys/descriptor.ts";
+import {
+  poll,
+  readInto,
+  readSignal,
+  setNonBlocking,
+  signalFd,
+  writeAll,
+  writeFrom,
+  writeWithoutWaiting,
+} from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
 import { ending, proxied, SIGWINCH } from "./signals.ts";
 import type { LogReader, LogStream } from "./storage/logs.ts";
@@ -30,6 +39,15 @@ const SIGINT = 2;
 const SIGTERM = 15;
 const pipeBufferBytes = 4096; // PIPE_BUF: pipe(7)
 const tellBytes = 1 << 20; // the monitor waits for a client that is some megabytes behind: storage/container-log.ts
+
+/** To a descriptor that poll(2) found writable, without waiting: a pipe takes PIPE_BUF bytes then. Returns how many it took. */
+function writeReady(fd: number, bytes: Uint8Array): number {
+  const written = writeWithoutWaiting(fd, bytes);
+  if (written) return written;
+  const chunk = bytes.subarray(0, pipeBufferBytes);
+  writeAll(fd, chunk);
+  return chunk.length;
+}
 
 /** Waits for the monitor's next message, which is not output. Throws where it has gone. */
 export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
@@ -143,8 +161,7 @@ class Attachment {
 
   /**
    * A reader of stdout that has gone ends the attachment, as SIGPIPE would; the container goes on, as in Docker. While
-   * a reader is slow, signals still pass: where poll(2) says that a pipe is writable, it takes PIPE_BUF bytes without
-   * waiting.
+   * a reader is slow, signals still pass.
    */
   private writeOutput(stream: LogStream, bytes: Uint8Array): void {
     const fd = stream === "stdout" ? 1 : 2;
@@ -158,10 +175,8 @@ class Attachment {
       ) as [number, number];
       if (signal) this.passSignals();
       if (!output) continue;
-      const chunk = bytes.subarray(start, start + pipeBufferBytes);
       try {
-        writeAll(fd, chunk);
-        start += chunk.length;
+        start += writeReady(fd, bytes.subarray(start));
       } catch {
         if (fd === 1) this.result = { kind: "exited", exitCode: 141 };
         else this.stderrIsClosed = true;

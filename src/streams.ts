@@ -23,6 +23,8 @@ import type { LogStream } from "./storage/log-format.ts";
 
 const queueLimitBytes = 1 << 20;
 const readBytes = 1 << 16;
+/** A program that writes without a pause is read that much later, in larger pieces: else each of its writes is a record. */
+const gatherMs = 1;
 
 /** Bytes on their way to a non-blocking descriptor. */
 class Outbox {
@@ -144,6 +146,8 @@ export interface PumpHooks {
 export class Streams {
   private readonly input = new Outbox();
   private inputEnded = false;
+  private lastOutputMs = 0;
+  private isGathering = false;
   private readonly buffer = new Uint8Array(readBytes);
   private clients: Client[];
 
@@ -179,7 +183,8 @@ export class Streams {
       const events = inputIsFull ? POLLHUP | POLLERR : POLLIN;
       actions.push({ fd: client.fd, events, action: () => this.readClient(client) });
     }
-    const outputs = this.first?.isOpen && this.log.isFarFrom(this.first.readTo) ? [] : this.streams.outputs;
+    const isBehind = this.first?.isOpen && this.log.isFarFrom(this.first.readTo);
+    const outputs = isBehind || this.isGathering ? [] : this.streams.outputs;
     for (const output of outputs) {
       actions.push({ fd: output.fd, events: POLLIN, action: () => this.readOutput(output) });
     }
@@ -187,10 +192,17 @@ export class Streams {
       actions.push({ fd: this.streams.stdin, events: POLLOUT, action: () => this.writeInput() });
     }
     for (const { fd, action } of this.hooks.watched()) actions.push({ fd, events: POLLIN, action });
-    const events = poll(actions, this.hooks.waitMs());
+    const events = poll(actions, this.waitMs());
+    this.isGathering = false;
     actions.forEach(({ action }, index) => {
       if (events[index]) action();
     });
+  }
+
+  private waitMs(): number {
+    const waitMs = this.hooks.waitMs();
+    if (!this.isGathering) return waitMs;
+    return waitMs === -1 ? gatherMs : Math.min(waitMs, gatherMs);
   }
 
   /** What is still in the pipes when the container has ended: every writer is gone, so the end comes. */
@@ -258,6 +270,9 @@ export class Streams {
       return false;
     }
     this.log.append(output.stream, this.buffer.subarray(0, length));
+    const nowMs = performance.now();
+    this.isGathering = length < this.buffer.length && nowMs - this.lastOutputMs < 2 * gatherMs;
+    this.lastOutputMs = nowMs;
     for (const client of this.clients) client.tellOfMore();
     return true;
   }

@@ -52,7 +52,7 @@ export function receivePacket(fd: number): { bytes: Buffer; fds: number[] } | un
   let packet: ReturnType<typeof receiveMessage>;
   // unix(7): a peer that ends with unread messages resets the connection
   unlessErrno(["ECONNRESET"], () => {
-    packet = receiveMessage(fd, 1 << 20);
+    packet = receiveMessage(fd, packetBytes);
   });
   return packet?.bytes.length ? packet : undefined;
 }

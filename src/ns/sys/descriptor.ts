@@ -26,7 +26,14 @@ import {
 import { address, c, check, cstring, failedWith } from "../libc.ts";
 import { signalSet, signalSetBytes } from "./process.ts";
 
+// <asm-generic/errno.h>
+const EINTR = 4;
+const EAGAIN = 11;
+const EINVAL = 22;
 const EMFILE = 24;
+const ENOSYS = 38;
+const EOPNOTSUPP = 95;
+const RWF_NOWAIT = 8; // <linux/fs.h>
 
 /** read(2), again after EINTR. 0 at the end; undefined where it would block. */
 export function readInto(fd: number, buffer: Uint8Array): number | undefined {
@@ -45,6 +52,19 @@ function transfer(syscall: string, fd: number, call: () => number | bigint): num
       if (error.code === "EAGAIN") return undefined;
       if (error.code !== "EINTR") throw error;
     }
+  }
+}
+/**
+ * pwritev2(2), RWF_NOWAIT: as much as can be written without waiting, 0 where that is nothing. Undefined where this kind
+ * of descriptor can't say: pipes can since Linux 6.4, terminals can't.
+ */
+export function writeWithoutWaiting(fd: number, bytes: Uint8Array): number | undefined {
+  const vector = ioVector(bytes);
+  for (;;) {
+    const written = c.pwritev2(fd, vector, 1, -1, -1, RWF_NOWAIT);
+    if (failedWith(written, EAGAIN)) return 0;
+    if (failedWith(written, EOPNOTSUPP, ENOSYS, EINVAL)) return undefined;
+    if (!failedWith(written, EINTR)) return check("write", written, `descriptor ${fd}`);
   }
 }
 /** Writes all of it to a descriptor; waits where that would block. */
@@ -128,7 +148,7 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: number[] = []): 
 }
 /** recvmsg(2): one message of at most `maxBytes`, with up to eight descriptors (close-on-exec). Empty `bytes` at the end. */
 export function receiveMessage(fd: number, maxBytes = 65536): { bytes: Buffer; fds: number[] } | undefined {
-  const bytes = Buffer.alloc(maxBytes);
+  const bytes = Buffer.allocUnsafe(maxBytes); // its pages stay untouched where little comes
   const message = messageHeader(bytes, [0, 0, 0, 0, 0, 0, 0, 0]);
   message.control.fill(0);
   const length = transfer("recvmsg", fd, () => c.recvmsg(fd, message.header, MSG_CMSG_CLOEXEC));
@@ -141,9 +161,7 @@ export function receiveMessage(fd: number, maxBytes = 65536): { bytes: Buffer; f
 
 /** struct msghdr, one iovec and one cmsghdr, as <bits/socket.h> lays them out on 64-bit machines. */
 function messageHeader(bytes: Uint8Array, fds: number[]): { header: Buffer; control: Buffer; keep: unknown } {
-  const iovec = Buffer.alloc(16);
-  iovec.writeBigUInt64LE(BigInt(address(bytes)), 0);
-  iovec.writeBigUInt64LE(BigInt(bytes.length), 8);
+  const iovec = ioVector(bytes);
   const control = Buffer.alloc(16 + Math.ceil((fds.length * 4) / 8) * 8);
   control.writeBigUInt64LE(BigInt(16 + fds.length * 4), 0);
   control.writeInt32LE(1, 8); // SOL_SOCKET
@@ -159,6 +177,14 @@ function messageHeader(bytes: Uint8Array, fds: number[]): { header: Buffer; cont
     header.writeBigUInt64LE(BigInt(control.length), 40);
   }
   return { header, control, keep: [iovec, bytes] };
+}
+
+/** struct iovec. `bytes` stay referenced while it is used. */
+function ioVector(bytes: Uint8Array): Buffer {
+  const iovec = Buffer.alloc(16);
+  iovec.writeBigUInt64LE(BigInt(address(bytes)), 0);
+  iovec.writeBigUInt64LE(BigInt(bytes.length), 8);
+  return iovec;
 }
 
 /** What to wait for on a descriptor: POLLIN, POLLOUT. */
