@@ -145,12 +145,25 @@ onBothDrivers("pod logs", (host) => {
     const script = "seq 1 4000000";
     const slow = piped("(sleep 2; tail -n 1)", "run", "--rm", ...options, "starter", "sh", "-c", script);
     await run("flood", `read x; ${script}`, "-di", ...options);
-    const late = piped("(sleep 2; cat >/dev/null)", "attach", "flood");
-    await Bun.sleep(200);
+    const over = join(host.work, "over");
+    const late = piped(`(until [ -e ${over} ]; do sleep 0.1; done; cat >/dev/null)`, "attach", "flood");
+    const attached = [
+      "events",
+      "--since",
+      "1m",
+      "--until",
+      "0s",
+      "--filter",
+      "event=attach",
+      "--filter",
+      "container=flood",
+    ];
+    while (!(await host.must(...attached))) await Bun.sleep(50);
     const quick = host.spawn("attach", "flood");
     quick.stdin.write("go\n");
     quick.stdin.flush();
     expect((await quick.stdout.text()).length).toBe(30_888_896);
+    writeFileSync(over, "");
     expect(await slow.stdout.text()).toBe("4000000\n0\n");
     expect(await late.stdout.text()).toBe("1\n");
     expect(await late.stderr.text()).toContain("output was lost: it was cut off the log before it was read");
@@ -209,8 +222,11 @@ onBothDrivers("pod logs", (host) => {
   });
 
   test("of several containers the lines come in order of time, each with its container's id or name", async () => {
-    await run("left", "echo 1; sleep 0.4; echo 3", "-d");
-    await run("right", "sleep 0.2; echo 2; printf unfinished", "-d");
+    const share = ["-d", "-v", "./turns:/turns"];
+    const wait = (turn: number) => `until [ -e /turns/${turn} ]; do sleep 0.05; done`;
+    const say = (turn: number) => `echo ${turn}; sleep 0.3; touch /turns/${turn + 1}`;
+    await run("left", `${say(1)}; ${wait(3)}; ${say(3)}`, ...share);
+    await run("right", `${wait(2)}; ${say(2)}; ${wait(4)}; printf unfinished`, ...share);
     expect(await host.must("logs", "-f", "--names", "left", "right")).toBe("left 1\nright 2\nleft 3\nright unfinished");
     const id = await host.must("inspect", "-f", "{{.Id}}", "left");
     expect(await host.must("logs", "--tail", "1", "left", "left")).toBe(`${id.slice(0, 12)} 3`);
