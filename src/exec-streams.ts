@@ -120,8 +120,7 @@ class Carrier {
   /** The program has ended: what it wrote is in the pipes, which others of the container may still hold open. */
   private finish(): void {
     for (const output of this.outputs) while (this.print(output));
-    const { code, signal } = waitPid(this.pid, true)!;
-    this.result ??= signal ? 128 + signal : code;
+    this.result ??= waitPid(this.pid, true)!.code;
   }
 
   private readInput(): void {

@@ -4,6 +4,7 @@ import { formatError } from "./errors.ts";
 import type { CheckResult, HealthPlan } from "./health.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { type ExecRequest, startInContainer } from "./ns/exec.ts";
+import { childrenOf } from "./ns/processes.ts";
 import { pipe, poll, readInto, setNonBlocking, writeAll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { fork } from "./ns/sys/fork.ts";
@@ -71,7 +72,8 @@ function readUntilEnd(pid: number, fd: number, timeoutMs: number): string | unde
   return undefined;
 }
 
+/** `pid` is outside the container, the program's parent. */
 function endProgram(pid: number): void {
-  kill(pid, SIGKILL);
+  for (const child of childrenOf(pid)) kill(child, SIGKILL);
   waitPid(pid, true);
 }

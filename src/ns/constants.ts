@@ -3,7 +3,6 @@
 const arm64 = process.arch === "arm64";
 
 // <linux/sched.h>, namespaces(7)
-export const CLONE_PARENT = 0x8000;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;

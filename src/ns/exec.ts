@@ -11,12 +11,12 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from "./constants.ts";
-import { awaitProgram, receiveReport, tellInit } from "./handshake.ts";
+import { awaitProgram, receiveFromInit, receiveReport, tellInit } from "./handshake.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
 import { close } from "./sys/file.ts";
-import { closeInherited, fork, forkSibling, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { setns, unlessErrno } from "./sys/namespace.ts";
 import { joinNewSessionKeyring, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
 import type { WindowSize } from "./sys/terminal.ts";
@@ -37,9 +37,9 @@ export interface ExecRequest {
 const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
 
 /**
- * Starts it, and returns when it runs. `pid` is the program, a child of this process's; `terminal` is the master of its
- * terminal. The request's descriptors are closed. Throws CommandError 126 or 127 where it can't be started, ThreadsError
- * where no copy of this process could enter.
+ * Starts it, and returns when it runs. `pid` is a process outside the container, which ends with the program and its exit
+ * code (128 + signal where one ended it); `terminal` is the master of its terminal. The request's descriptors are closed.
+ * Throws CommandError 126 or 127 where it can't be started, ThreadsError where no copy of this process could enter.
  */
 export function startInContainer(request: ExecRequest): { pid: number; terminal: number | undefined } {
   const { pid, channel, terminal } = enterByCopy(request);
@@ -57,30 +57,23 @@ const copies = 5;
  */
 function enterByCopy(request: ExecRequest): { pid: number; channel: number; terminal: number | undefined } {
   for (let count = 0; count < copies; count++) {
-    const { pid: door, channel } = startCopy(request);
-    const isIn = waitPid(door, true)!.code === 0; // with the next copy's pid told, if it is
-    let pid: number | undefined;
-    let terminal: number | undefined;
-    let isReady = false;
-    for (let report = receiveReport(channel); report; report = receiveReport(channel)) {
-      const { message, fds } = report;
-      if (message.kind === "made") pid = message.pid;
-      if (message.kind === "terminal") terminal = fds[0];
-      if (message.kind === "ready") isReady = true;
-      if (isReady && pid !== undefined) return { pid, channel, terminal };
-      if (message.kind === "threads" || !isIn) break;
+    const { pid, channel } = startCopy(request);
+    const report = receiveReport(channel);
+    if (report?.message.kind === "ready") return { pid, channel, terminal: undefined };
+    if (report?.message.kind === "terminal") {
+      receiveFromInit(channel); // "ready"
+      return { pid, channel, terminal: report.fds[0] };
     }
-    close(channel); // which ends the copy inside, should there be one
-    if (terminal !== undefined) close(terminal);
-    if (pid !== undefined) waitPid(pid, true);
+    close(channel);
+    waitPid(pid, true);
   }
   throw new ThreadsError();
 }
 
-/** A copy that goes into the container's namespaces, and makes there the copy that becomes the program. */
 function startCopy(request: ExecRequest): { pid: number; channel: number } {
   const [channel, remote] = socketPair("packets");
   const pid = fork(() => {
+    setSid();
     setSignalMask("set", []);
     takeDescriptors([null, null, null]);
     closeInherited([remote, ...request.namespaces, ...request.fds.filter((fd) => fd !== null)]);
@@ -93,11 +86,12 @@ function startCopy(request: ExecRequest): { pid: number; channel: number } {
 }
 
 /**
- * The user namespace comes first, for its root may join the others: a process of the user's outside may join it, since the
- * user made it or one that it is nested in (user_namespaces(7)). The pid namespace holds for children only, and comes at
+ * The user namespace comes first, for its root may join the others; who made it, or one that it is nested in, may join it
+ * from outside (user_namespaces(7)). The pid namespace holds for children only, and comes at
  * the last moment: from then on this process can have no threads, and the engine, should it want one, aborts (clone(2), EINVAL).
  */
 function join(channel: number, request: ExecRequest): number {
+  let pid = 0;
   try {
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
     const [user, pids, ...others] = request.namespaces as [number, number, ...number[]];
@@ -105,12 +99,13 @@ function join(channel: number, request: ExecRequest): number {
     enter(user, CLONE_NEWUSER);
     becomeRoot(false);
     for (const [index, fd] of others.entries()) enter(fd, kinds[index]!);
-    enter(pids, CLONE_NEWPID);
-    const pid = forkSibling(() => runProgram(channel, mounts, request));
-    send(channel, (pid === undefined ? { kind: "threads" } : { kind: "made", pid }) satisfies ProgramReport);
-    return 0;
+    pid = fork(
+      () => runProgram(channel, mounts, request),
+      0,
+      () => setns(pids, CLONE_NEWPID, "the container's pid namespace"),
+    );
   } catch (error) {
-    if (hasCode(error, "EINVAL")) {
+    if (error instanceof ThreadsError || hasCode(error, "EINVAL")) {
       send(channel, { kind: "threads" } satisfies ProgramReport);
       return 1;
     }
@@ -118,6 +113,9 @@ function join(channel: number, request: ExecRequest): number {
       throw error;
     });
   }
+  close(channel); // the other descriptors close with this process, which ends with the program
+  const { code, signal } = waitPid(pid, true)!;
+  return signal ? 128 + signal : code;
 }
 
 function enter(fd: number, kind: number): void {

@@ -60,7 +60,6 @@ export interface ProgramRequest {
 export type ProgramReport =
   | { kind: "terminal" } // the master is attached: SCM_RIGHTS
   | { kind: "ready" }
-  | { kind: "made"; pid: number } // of `exec`: the copy that becomes the program
   | { kind: "threads" } // of `exec`: this copy can't enter the namespaces, another may
   | { kind: "failed"; failure: StageFailure };
 

@@ -7,7 +7,6 @@
 import { PodError } from "../../errors.ts";
 import {
   CLONE_NEWNS,
-  CLONE_PARENT,
   F_DUPFD_CLOEXEC,
   MADV_DOFORK,
   MS_PRIVATE,
@@ -37,30 +36,20 @@ const SIGCHLD = 17;
 
 /**
  * Runs `child` in a copy of this process, which is in new namespaces where CLONE_NEW* flags are given: clone(2). The copy
- * ends with what `child` returns as its exit code, or with 1 where it throws. Returns the copy's pid.
+ * ends with what `child` returns as its exit code, or with 1 where it throws. Returns the copy's pid. `atLast` is the last
+ * step before, done again should another copy be needed.
  */
-export function fork(child: () => number, namespaces = 0): number {
+export function fork(child: () => number, namespaces = 0, atLast = () => {}): number {
   inheritCode();
   for (;;) {
     const before = waitForIdleThreads();
     const gate = before === undefined ? undefined : pipe();
+    atLast();
     const pid = check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
     if (pid === 0) runChild(child, gate);
     if (!gate || letGo(pid, gate, before!)) return pid;
     waitPid(pid, true);
   }
-}
-
-/**
- * A copy that is no child of this process's but a sibling, its parent's to wait for: clone(2), CLONE_PARENT. Undefined
- * where this process has other threads, for then the copy might not be good.
- */
-export function forkSibling(child: () => number): number | undefined {
-  inheritCode();
-  if (threads()) return undefined;
-  const pid = check("clone", c.clone(SIGCHLD | CLONE_PARENT, 0, 0, 0, 0));
-  if (pid === 0) runChild(child, undefined);
-  return pid;
 }
 
 type Gate = ReturnType<typeof pipe>;
