@@ -9,6 +9,7 @@ import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
 import { logAttributes } from "./log-options.ts";
 import { requireSlirp } from "./net/slirp4netns.ts";
+import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
@@ -56,6 +57,7 @@ export class ContainerRun {
   private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
+  private cgroup: string | undefined;
   private streams: Streams | undefined;
   private listener: ControlListener | undefined;
   /** Descriptors of the running container's namespaces, for `exec`. */
@@ -83,11 +85,13 @@ export class ContainerRun {
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
+    this.cgroup = init.cgroup;
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
-    const { restartCount } = this.container.state;
-    this.state = { status: "created", monitor: identify(processId()), restartCount };
+    const { restartCount, cgroup: killed } = this.container.state;
+    if (killed !== undefined) removeCgroup(killed); // its last monitor was killed
+    this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
 
     const { user, init: reaper, args } = record.process;
@@ -175,6 +179,7 @@ export class ContainerRun {
       putState(record.id, {
         ...this.container.state,
         starting: undefined,
+        cgroup: undefined,
         status: started ? "exited" : "created",
         started,
         finished: finished ?? this.container.state.finished,
@@ -234,7 +239,8 @@ export class ContainerRun {
     const { health, process: program } = this.container.record;
     if (!health) return;
     const { watchHealth } = load<typeof healthMonitor>("health-monitor"); // few containers need it
-    const request = { process: spec.process, user: program.user, namespaces: this.namespaces };
+    const { namespaces, cgroup } = this;
+    const request = { process: spec.process, user: program.user, namespaces, cgroup };
     this.health = watchHealth(health, request, (before) => this.healthChecked(before));
   }
 
@@ -263,7 +269,8 @@ export class ContainerRun {
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const finished = new Date().toISOString();
-    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, finished };
+    const gone = { init: undefined, cgroup: undefined, paused: undefined };
+    this.state = { ...this.state, ...gone, status: "exited", exitCode, finished };
   }
 
   /** It was killed: a new one takes its place. */
@@ -327,16 +334,16 @@ export class ContainerRun {
 
   private pause(on: boolean, client: Client): void {
     this.orTell(client, () => {
-      (on ? stopAll : continueAll)(this.initPid);
+      const bySignal = (on ? stopAll : continueAll)(this.initPid, this.cgroup);
       this.putState({ paused: on || undefined });
       recordContainerEvent(on ? "pause" : "unpause", this.container.record);
+      return bySignal;
     });
   }
 
-  private orTell(client: Client, action: () => void): void {
+  private orTell(client: Client, action: () => boolean): void {
     try {
-      action();
-      client.send({ kind: "done" });
+      client.send({ kind: "done", bySignal: action() });
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
     }
@@ -344,14 +351,15 @@ export class ContainerRun {
 
   private hold(client: Client): void {
     this.orTell(client, () => {
-      stopAll(this.initPid);
+      const bySignal = stopAll(this.initPid, this.cgroup);
       this.holders.add(client);
+      return bySignal;
     });
   }
 
   private letGo(client: Client): void {
     const wasHolder = this.holders.delete(client);
-    if (wasHolder && this.holders.size === 0 && !this.state.paused) continueAll(this.initPid);
+    if (wasHolder && this.holders.size === 0 && !this.state.paused) continueAll(this.initPid, this.cgroup);
   }
 
   private putState(change: Partial<ContainerState>): void {
@@ -382,6 +390,7 @@ export class ContainerRun {
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.network?.release();
     this.rootfs?.unmount();
+    if (this.cgroup !== undefined) removeCgroup(this.cgroup);
     this.log.close();
   }
 }

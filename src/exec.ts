@@ -46,6 +46,7 @@ export function exec(text: string, options: ExecOptions): number {
     user: options.user ?? container.record.process.user,
     windowSize: options.tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined,
     namespaces: namespacesOf(container),
+    cgroup: container.state.cgroup,
     fds: ends.theirs,
   });
   recordContainerEvent(`exec_start: ${options.command.join(" ")}`, container.record);

@@ -5,6 +5,7 @@ import type { CreateOptions } from "./create.ts";
 import { probedDriver } from "./driver.ts";
 import { NotFoundError } from "./errors.ts";
 import { slirpArguments } from "./net/slirp4netns.ts";
+import { type CgroupPlan, planCgroup } from "./ns/cgroup.ts";
 import { idMaps } from "./ns/mappers.ts";
 import { hostSpec } from "./runtimespec.ts";
 import type { IdMapping, RuntimeSpec } from "./spec.ts";
@@ -18,6 +19,8 @@ export interface Explanation {
   userNamespace: { uidMappings: IdMapping[]; gidMappings: IdMapping[] };
   rootfs: RootfsMount;
   network: { mode: string; command?: string[] };
+  /** `PID` is that of the container's monitor. */
+  cgroup: CgroupPlan;
   /** The container's namespaces, nested in that, and all that happens in them. */
   spec: RuntimeSpec;
   /** What a host, or a pod, with more would do better, and why. */
@@ -35,6 +38,7 @@ export function explain(options: CreateOptions): Explanation {
   const record = newRecord(options, image);
   const maps = idMaps();
   const { mode, allowHostLoopback } = record.network;
+  const cgroup = planCgroup("PID");
   return {
     image: { reference: options.image, id: image.id },
     userNamespace: { uidMappings: maps.uid, gidMappings: maps.gid },
@@ -43,18 +47,20 @@ export function explain(options: CreateOptions): Explanation {
       mode,
       ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments(allowHostLoopback)] }),
     },
+    cgroup,
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
-    degraded: degradations(record.driver, mode, maps.singleIdReason),
+    degraded: degradations(record.driver, mode, cgroup, maps.singleIdReason),
   };
 }
 
-function degradations(driver: string, mode: string, singleIdReason: string | undefined): string[] {
+function degradations(driver: string, mode: string, cgroup: CgroupPlan, singleIdReason: string | undefined): string[] {
   const isSlow = driver === "fuse-overlayfs" && probedDriver().driver === driver;
   return [
     ...(singleIdReason ? [`one id only, files of other owners become yours: ${singleIdReason}`] : []),
     ...(isSlow ? [`files go through fuse-overlayfs, which is slower: ${probedDriver().reason}`] : []),
     ...(mode === "host" ? ["the host's network is shared: asked for by --network host"] : []),
-    "no control group of its own, so no limits, and pause stops processes by SIGSTOP: pod makes none yet",
+    ...(cgroup.missing ? [`no control group of its own, so pause stops processes by SIGSTOP: ${cgroup.missing}`] : []),
+    "no limits: pod sets none yet",
     "no seccomp profile: pod has none yet",
   ];
 }

@@ -72,8 +72,8 @@ export type MonitorMessage =
   | { kind: "started"; pid: number }
   /** To who waits for more of the log: it is there. */
   | { kind: "logged" }
-  /** The answer to pause, unpause and namespaces. */
-  | { kind: "done" }
+  /** The answer to pause, unpause, hold and namespaces. `bySignal`: SIGSTOP, or SIGCONT, was needed. */
+  | { kind: "done"; bySignal?: boolean }
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }
   | { kind: "failed"; message: string; hint?: string; exitCode?: number }

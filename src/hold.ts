@@ -1,7 +1,7 @@
 /** Holds a container's processes still for a while, by its monitor, which lets them go on when this process closes the conversation, or ends. */
 
 import { Control } from "./control.ts";
-import { isStill, processesWith } from "./ns/processes.ts";
+import { isStill, processesOutside } from "./ns/processes.ts";
 import type { Container } from "./storage/containers.ts";
 
 const patienceMs = 2000; // a process in an uninterruptible call stops only after it
@@ -11,8 +11,12 @@ export function hold({ record, state }: Container): () => void {
   const control = state.status === "running" ? Control.open(record.id) : undefined;
   if (!control || !state.init) return () => {};
   control.tell({ kind: "hold" });
-  const isHeld = control.await("done") !== "gone";
+  const answer = control.await("done");
+  const isSignalled = answer !== "gone" && answer?.bySignal; // what is frozen stands still already
+  const { init, cgroup } = state;
   const deadline = performance.now() + patienceMs;
-  while (isHeld && !processesWith(state.init.pid).every(isStill) && performance.now() < deadline) Bun.sleepSync(1);
+  while (isSignalled && !processesOutside(init.pid, cgroup).every(isStill) && performance.now() < deadline) {
+    Bun.sleepSync(1);
+  }
   return () => control.close();
 }

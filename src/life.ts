@@ -175,11 +175,11 @@ export function wait(text: string): number {
   return readContainer(record.id)?.state.exitCode ?? 0;
 }
 
-/** Stops all of its processes where they stand, by SIGSTOP: there is no cgroup freezer for this user. */
-export function pause(text: string): void {
+/** Stops all of its processes where they stand. Returns whether SIGSTOP had to do it, which they can notice. */
+export function pause(text: string): boolean {
   const { record, state } = runningContainer(text);
   if (state.paused) throw new ConflictError(`container ${record.id} is already paused`);
-  ask(record.id, "pause");
+  return ask(record.id, "pause");
 }
 
 export function unpause(text: string): void {
@@ -194,12 +194,14 @@ function runningContainer(text: string): Container {
   throw new ConflictError(`Container ${container.record.id} is not running`);
 }
 
-function ask(id: string, kind: "pause" | "unpause"): void {
+function ask(id: string, kind: "pause" | "unpause"): boolean {
   const control = Control.open(id);
   if (!control) throw monitorGone();
   try {
     control.tell({ kind });
-    if (control.await("done") === "gone") throw monitorGone();
+    const answer = control.await("done");
+    if (!answer || answer === "gone") throw monitorGone();
+    return answer.bySignal === true;
   } finally {
     control.close();
   }

@@ -6,7 +6,7 @@
 
 import { ContainerRun, type Launch } from "./container-run.ts";
 import { POLLIN } from "./ns/constants.ts";
-import type { Prepared } from "./ns/prestart.ts";
+import { discardInit, type Prepared } from "./ns/prestart.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { exitNow } from "./ns/sys/process.ts";
 import { takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
@@ -19,7 +19,8 @@ export function runMonitor(clientFd: number, prepared: Prepared): never {
   const client = new Client(clientFd);
   const launch = waitForLaunch(client);
   try {
-    if (launch) live(launch, client, prepared); // else the command found nothing to run
+    if (launch) live(launch, client, prepared);
+    else if (prepared.init) discardInit(prepared.init); // the command found nothing to run
   } finally {
     unregisterHolder();
     exitNow(0); // whatever went wrong: a monitor that stays would hold mounts

@@ -1,6 +1,7 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
 import { hasCode } from "./errors.ts";
+import { removeCgroup, sweepCgroups } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
@@ -28,9 +29,11 @@ export function repairContainers(): void {
   for (const { record, state } of listContainers()) {
     if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
+    if (state.cgroup !== undefined) removeCgroup(state.cgroup);
     if (record.autoRemove) deleteContainer(record)();
     else recordEnd(record.id);
   }
+  sweepCgroups();
   sweepNames();
   sweepLeases();
   sweepTemporary();
@@ -44,7 +47,7 @@ function recordEnd(id: string): void {
     const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
     if (finished && !state.finished)
       recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
-    putState(id, { ...state, finished, monitor: undefined, init: undefined });
+    putState(id, { ...state, finished, monitor: undefined, init: undefined, cgroup: undefined });
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;
   }

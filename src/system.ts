@@ -5,6 +5,7 @@ import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
 import { ConflictError } from "./errors.ts";
+import { planCgroup } from "./ns/cgroup.ts";
 import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
 import { listContainers } from "./storage/containers.ts";
@@ -21,6 +22,7 @@ export function systemInfo() {
   const paused = alive.filter(({ state }) => state.paused).length;
   const probed = probedDriver();
   const driver = chooseDriver(config.storageDriver);
+  const cgroup = planCgroup("PID");
   return {
     Containers: containers.length,
     ContainersRunning: alive.length - paused,
@@ -30,6 +32,9 @@ export function systemInfo() {
     Driver: driver,
     DriverReason: driver === probed.driver ? probed.reason : "asked for by STORAGE_DRIVER",
     DriverMissing: driver === probed.driver ? probed.missing : `auto takes ${probed.driver}: ${probed.reason}`,
+    CgroupDriver: cgroup.path === undefined ? "none" : "cgroupfs",
+    CgroupParent: cgroup.path?.replace(/\/[^/]*$/, ""),
+    CgroupMissing: cgroup.missing,
     KernelVersion: release(),
     OperatingSystem: operatingSystem(),
     OSType: build.os,

@@ -36,6 +36,8 @@ function toText(info: Info): string {
     ` Storage Driver: ${info.Driver}`,
     `  Reason: ${info.DriverReason}`,
     ...(info.DriverMissing ? [`  For a better one: ${info.DriverMissing}`] : []),
+    ` Cgroup Driver: ${info.CgroupDriver}`,
+    `  ${info.CgroupParent ? `Below: ${info.CgroupParent}` : `Missing: ${info.CgroupMissing}`}`,
     ` Rootless: ${info.Rootless}`,
     ` User IDs: ${mappingText(info.UIDMappings)}`,
     ` Group IDs: ${mappingText(info.GIDMappings)}`,

@@ -8,7 +8,11 @@ const args = {
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
-export default command("pause", "Pause all processes within one or more containers", life.pause);
+export default command("pause", "Pause all processes within one or more containers", (container) => {
+  if (!life.pause(container)) return;
+  const why = "by SIGSTOP, which its processes can notice: they have no control group of their own";
+  output.write("stderr", `pod: ${container} is paused ${why}; \`pod info\` says why\n`);
+});
 export const unpause = command("unpause", "Unpause all processes within one or more containers", life.unpause);
 
 function command(name: string, description: string, action: (container: string) => void) {

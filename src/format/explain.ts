@@ -4,7 +4,15 @@ import type { Explanation } from "../explain.ts";
 import type { IdMapping, RuntimeMount } from "../spec.ts";
 import { alignTabs } from "./table.ts";
 
-export function formatExplanation({ image, userNamespace, rootfs, network, spec, degraded }: Explanation): string {
+export function formatExplanation({
+  image,
+  userNamespace,
+  rootfs,
+  network,
+  cgroup,
+  spec,
+  degraded,
+}: Explanation): string {
   const { process: program, linux } = spec;
   const steps: [string, string[]][] = [
     ["image", [`${image.reference}, ${image.id}`]],
@@ -12,7 +20,7 @@ export function formatExplanation({ image, userNamespace, rootfs, network, spec,
     ["root file system", [`${rootfs.driver} at ${rootfs.target}`, ...rootfs.options.split(",")]],
     ["namespaces", [linux.namespaces.map(({ type }) => type).join(", ")]],
     ["id maps", maps(linux)],
-    ["control group", ["none"]],
+    ["control group", cgroupSteps(cgroup)],
     ["network", [network.command?.join(" ") ?? network.mode]],
     ["host name", [spec.hostname ?? ""]],
     ["mounts", spec.mounts.map(mount)],
@@ -42,6 +50,15 @@ function maps({ uidMappings, gidMappings }: { uidMappings: IdMapping[]; gidMappi
         `${kind} ${containerID} is ${hostID}${size > 1 ? `, and ${size - 1} more` : ""}`,
     );
   return [...of("uid", uidMappings), ...of("gid", gidMappings)];
+}
+
+function cgroupSteps({ path, missing }: Explanation["cgroup"]): string[] {
+  if (path === undefined) return [`none: ${missing}`];
+  return [
+    `mkdir ${path}`,
+    "the first process is born in it: clone3",
+    "`pause` and `commit` write to its cgroup.freeze",
+  ];
 }
 
 function mount({ destination, type, source, options }: RuntimeMount): string {

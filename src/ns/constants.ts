@@ -10,6 +10,7 @@ export const CLONE_NEWIPC = 0x8000000;
 export const CLONE_NEWUSER = 0x10000000;
 export const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;
+export const CLONE_INTO_CGROUP = 0x200000000n;
 
 // <sys/mount.h>, mount(2)
 export const MS_RDONLY = 0x1;

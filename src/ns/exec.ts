@@ -2,6 +2,7 @@
 
 import { hasCode } from "../errors.ts";
 import type { RuntimeProcess } from "../spec.ts";
+import { openCgroup } from "./cgroup.ts";
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -31,10 +32,12 @@ export interface ExecRequest {
   namespaces: number[];
   /** What become the program's 0, 1 and 2; null is /dev/null. With a terminal it has that. */
   fds: (number | null)[];
+  /** The directory of the container's control group, where it has one. */
+  cgroup?: string;
 }
 
-/** As init sends them after the user's and the pid namespace, and before the mounts. */
-const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
+/** As init sends them after the user's and the pid namespace, and before those of control groups and mounts. */
+const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS];
 
 /**
  * Starts it, and returns when it runs. `pid` is a process outside the container, which ends with the program and its exit
@@ -95,15 +98,15 @@ function join(channel: number, request: ExecRequest): number {
   try {
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
     const [user, pids, ...others] = request.namespaces as [number, number, ...number[]];
-    const mounts = others.pop()!;
+    const [cgroups, mounts] = others.splice(kinds.length) as [number, number];
+    const cgroup = request.cgroup === undefined ? undefined : openCgroup(request.cgroup);
     enter(user, CLONE_NEWUSER);
     becomeRoot(false);
     for (const [index, fd] of others.entries()) enter(fd, kinds[index]!);
-    pid = fork(
-      () => runProgram(channel, mounts, request),
-      0,
-      () => setns(pids, CLONE_NEWPID, "the container's pid namespace"),
-    );
+    pid = fork(() => runProgram(channel, [cgroups, mounts], request), {
+      atLast: () => setns(pids, CLONE_NEWPID, "the container's pid namespace"),
+      cgroup,
+    });
   } catch (error) {
     if (error instanceof ThreadsError || hasCode(error, "EINVAL")) {
       send(channel, { kind: "threads" } satisfies ProgramReport);
@@ -123,9 +126,10 @@ function enter(fd: number, kind: number): void {
   close(fd);
 }
 
-function runProgram(channel: number, mounts: number, request: ExecRequest): never {
+function runProgram(channel: number, [cgroups, mounts]: [number, number], request: ExecRequest): never {
   return orReport(channel, (at) => {
     takeDescriptors(request.fds);
+    enter(cgroups, CLONE_NEWCGROUP); // not before this process is in its cgroup: from inside, none outside can be left
     enter(mounts, CLONE_NEWNS); // last: this process's own /proc is out of sight then
     setSid();
     unlessErrno(["EPERM", "ENOSYS", "EDQUOT"], joinNewSessionKeyring);

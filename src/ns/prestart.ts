@@ -4,6 +4,7 @@
  */
 
 import { config } from "../config.ts";
+import { isOutsideCgroup, makeCgroup, openCgroup, removeCgroup } from "./cgroup.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNS,
@@ -20,7 +21,7 @@ import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
 import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
-import { execve } from "./sys/process.ts";
+import { execve, processId, waitPid } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -30,6 +31,8 @@ export interface WaitingInit {
   stdin: number;
   stdout: number;
   stderr: number;
+  /** Its control group's directory, where it has one of its own. */
+  cgroup?: string;
 }
 
 /** Or why there is none: that is told to whom it may concern, later. */
@@ -79,7 +82,7 @@ function startInit(runInit: typeof init.runInit): WaitingInit {
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
   const theirs = [stdin.readFd, stdout.writeFd, stderr.writeFd];
   const namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-  const pid = fork(() => {
+  const { pid, cgroup } = forkInCgroup(() => {
     takeDescriptors(theirs);
     closeInherited([remote]);
     setTitle("pod init");
@@ -93,5 +96,29 @@ function startInit(runInit: typeof init.runInit): WaitingInit {
     const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
-  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
+  return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
+}
+
+/** In a control group of its own where that can be. */
+function forkInCgroup(child: () => number, namespaces: number): { pid: number; cgroup?: string } {
+  const path = makeCgroup(processId());
+  const cgroup = path === undefined ? undefined : openCgroup(path);
+  try {
+    const pid = fork(child, { namespaces, cgroup });
+    if (path === undefined || !isOutsideCgroup(pid, path)) return { pid, cgroup: path };
+    removeCgroup(path);
+    return { pid };
+  } catch (error) {
+    if (path !== undefined) removeCgroup(path);
+    throw error;
+  } finally {
+    if (cgroup !== undefined) close(cgroup);
+  }
+}
+
+/** For a command that found nothing to run. */
+export function discardInit({ channel, pid, cgroup }: WaitingInit): void {
+  close(channel); // it ends then
+  waitPid(pid, true);
+  if (cgroup !== undefined) removeCgroup(cgroup);
 }

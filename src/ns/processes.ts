@@ -1,6 +1,7 @@
 /** The processes of a container, found by their pid namespace: proc(5). */
 
 import { PodError } from "../errors.ts";
+import { freezeCgroup, isOutsideCgroup, thawCgroup } from "./cgroup.ts";
 import { O_DIRECTORY, O_RDONLY } from "./constants.ts";
 import { close, listDirectory, open, readlinkAt, readText } from "./sys/file.ts";
 import { unlessErrno } from "./sys/namespace.ts";
@@ -49,28 +50,51 @@ const SIGSTOP = 19;
 const patienceMs = 2000;
 
 /**
- * Sends SIGSTOP to all of them, again until none is left that it has not reached: they may be forking. PID 1 comes last,
- * since it collects those that end. PodError where they are made faster than they can be stopped; then all go on.
+ * Stops all of them where they stand: those in the container's control group by its freezer, all others by SIGSTOP.
+ * Returns whether there were others.
  */
-export function stopAll(initPid: number): void {
-  const reached = new Set<number>([initPid]);
-  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; ) {
-    const fresh = processesWith(initPid).filter((pid) => !reached.has(pid));
+export function stopAll(initPid: number, cgroup: string | undefined): boolean {
+  if (cgroup !== undefined) freezeCgroup(cgroup);
+  try {
+    return signalStop(initPid, cgroup);
+  } catch (error) {
+    continueAll(initPid, cgroup);
+    throw error;
+  }
+}
+
+/** SIGCONT goes to all that have got SIGSTOP: what is stopped makes no new ones. Returns whether there were any. */
+export function continueAll(initPid: number, cgroup: string | undefined): boolean {
+  const others = processesOutside(initPid, cgroup);
+  for (const pid of others) signalWith(initPid, pid, SIGCONT);
+  if (cgroup !== undefined) thawCgroup(cgroup);
+  return others.length > 0;
+}
+
+/** All, where the container has no control group; else those that `exec` could not start in it, since it was another session's. */
+export function processesOutside(initPid: number, cgroup: string | undefined): number[] {
+  return processesWith(initPid).filter((pid) => cgroup === undefined || isOutsideCgroup(pid, cgroup));
+}
+
+/**
+ * SIGSTOP, again until none is left that it has not reached: they may be forking. PID 1 comes last, since it collects
+ * those that end. PodError where they are made faster than they can be stopped.
+ */
+function signalStop(initPid: number, cgroup: string | undefined): boolean {
+  const reached = new Set<number>();
+  const stop = (pids: number[]) => {
+    const fresh = pids.filter((pid) => !reached.has(pid));
     for (const pid of fresh) {
       reached.add(pid);
       signalWith(initPid, pid, SIGSTOP);
     }
-    if (fresh.length) continue;
-    signalWith(initPid, initPid, SIGSTOP);
-    if (processesWith(initPid).every((pid) => reached.has(pid))) return;
+    return fresh.length > 0;
+  };
+  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; ) {
+    const pids = processesOutside(initPid, cgroup);
+    if (!stop(pids.filter((pid) => pid !== initPid)) && !stop(pids)) return reached.size > 0;
   }
-  continueAll(initPid);
   throw new PodError("stop the container's processes: they make new ones faster than they can be stopped");
-}
-
-/** SIGCONT to all of them: what is stopped makes no new ones. */
-export function continueAll(initPid: number): void {
-  for (const pid of processesWith(initPid)) signalWith(initPid, pid, SIGCONT);
 }
 
 /** Looked at after opening: a later process with this pid is none of them. */

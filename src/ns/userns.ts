@@ -120,7 +120,7 @@ export function forkInUserNamespace(child: (finish: (() => void) | undefined) =>
     }, lockFd);
   };
   try {
-    const pid = fork(() => child(finish), CLONE_NEWUSER);
+    const pid = fork(() => child(finish), { namespaces: CLONE_NEWUSER });
     mapIdsOf(pid, answer.writeFd);
     return pid;
   } catch (error) {

@@ -100,6 +100,8 @@ export interface ContainerState {
   /** The container's PID 1 as the host sees it, while it runs. */
   init?: ProcessIdentity;
   monitor?: ProcessIdentity;
+  /** The directory of its control group, while it runs, where it has one of its own. */
+  cgroup?: string;
   /** A command has given it a new monitor, which has not started it yet. */
   starting?: boolean;
   /** Its processes are stopped: `pause`. */

@@ -5,6 +5,7 @@
 
 import {
   AT_FDCWD,
+  AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   O_APPEND,
   O_CREAT,
@@ -26,6 +27,7 @@ export { close as closeSync, fsync as fsyncSync };
 
 const EEXIST = 17;
 const ENOENT = 2;
+const W_OK = 2;
 
 const openFlags = {
   r: O_RDONLY,
@@ -100,6 +102,11 @@ export function existsSync(path: string): boolean {
 /** What statx(2) tells, and whether it is a directory or a file. */
 export type Stats = Status & { isDirectory(): boolean; isFile(): boolean; mtimeMs: number };
 
+/** As the real uid: access(2). */
+export function canWrite(path: string): boolean {
+  return c.faccessat(AT_FDCWD, cstring(path), W_OK) === 0;
+}
+
 export function lstatSync(path: string): Stats {
   return withKind(statAt(AT_FDCWD, path));
 }
@@ -140,6 +147,9 @@ export function rmSync(path: string, { force = false } = {}): void {
   if (!(force && failedWith(result, ENOENT))) check("unlink", result, path);
 }
 export { rmSync as unlinkSync };
+export function rmdirSync(path: string): void {
+  check("rmdir", c.unlinkat(AT_FDCWD, cstring(path), AT_REMOVEDIR), path);
+}
 
 export function renameSync(from: string, to: string): void {
   check("rename", c.renameat2(AT_FDCWD, cstring(from), AT_FDCWD, cstring(to), 0), `${from} -> ${to}`);
