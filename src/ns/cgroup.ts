@@ -18,7 +18,7 @@ export function planCgroup(monitorPid: number | "PID"): CgroupPlan {
   const own = cgroupOf("self");
   if (own === undefined) return { missing: "there is no cgroup v2 here" };
   const dir = mountPoint() + own;
-  if (canWrite(`${dir}/cgroup.procs`)) return { path: `${dir}/pod-${monitorPid}` };
+  if (canWrite(dir) && canWrite(`${dir}/cgroup.procs`)) return { path: `${dir}/pod-${monitorPid}` };
   const hint = existsSync("/run/systemd/system")
     ? "; `systemd-run --user --scope -p Delegate=yes COMMAND` starts a command in one that is"
     : "";

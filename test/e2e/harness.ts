@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, setDefaultTimeout, test } from "bun:test
 import { accessSync, existsSync, mkdirSync, mkdtempSync, constants as mode } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { isDelegated } from "./cgroups.ts";
 import { forceRemove, leftovers, processesNow, processesOf } from "./leftovers.ts";
 import { exitCode, openSession, type Session } from "./terminal.ts";
 
@@ -198,6 +199,7 @@ const features = {
   btrfs: () => btrfsDir !== undefined,
   vfs: () => true,
   "/dev/net/tun": () => isUsable("/dev/net/tun"),
+  "a control group of the user's own": () => isDelegated(),
 };
 
 /** `requires("overlay").test(name, …)`: a test that is skipped, and says why in its name, where the host lacks the feature. */

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { abandonedCgroups } from "./cgroups.ts";
 
 /** What pod's own processes are called (proc(5): comm). */
 const names = ["pod", "pod monitor", "pod init", "fuse-overlayfs", "slirp4netns"];
@@ -21,6 +22,7 @@ export function leftovers(base: string, before: Set<string>): string[] {
   }
   const sockets = lines(read("/proc/net/unix")).filter((line) => line.includes(base));
   const files = ["data", "r", "tmp"].flatMap((directory) => filesBelow(join(base, directory))).filter(isNoFrame);
+  for (const name of abandonedCgroups()) found.push(`control group: ${name}`);
   return [...found, ...sockets.map((line) => `socket: ${line}`), ...files.map((file) => `file: ${file}`)];
 }
 
