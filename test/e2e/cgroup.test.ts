@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ownCgroup } from "./cgroups.ts";
-import { binary, Host, requires } from "./harness.ts";
+import { Host, requires } from "./harness.ts";
 
 setDefaultTimeout(60_000);
 const host = new Host();
@@ -35,19 +35,6 @@ async function grow(...sizes: (() => number | Promise<number>)[]): Promise<boole
 }
 const logSize = (name: string) => async () => (await host.must("logs", name)).length;
 const fileSize = (name: string) => () => statSync(join(host.work, name)).size;
-
-/** pod as in a login session, whose control group is root's. */
-async function podOutside(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const fd = Number(process.env.POD_TEST_CGROUP_FD); // scripts/as-user has opened it as root: NaN where it could not
-  const leave = fd ? ["bash", "-c", 'echo 0 >&3; exec 3>&-; exec "$@"', "leave"] : [];
-  const child = Bun.spawn([...leave, binary, ...args], {
-    stdio: ["ignore", "pipe", "pipe", fd || "ignore"],
-    cwd: host.work,
-    env: host.env,
-  });
-  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  return { code: await child.exited, stdout, stderr };
-}
 
 delegated.test(
   "pause freezes processes that fork, and those that exec has started; unpause lets all go on",
@@ -132,7 +119,7 @@ delegated.test(
   async () => {
     await runDetached("mixed", "while :; do echo x; sleep 0.01; done", "-v", `${host.work}:/w`);
     const loop = "while :; do echo z >>/w/z; sleep 0.01; done";
-    expect((await podOutside("exec", "-d", "mixed", "sh", "-c", loop)).code).toBe(0);
+    expect((await host.podOutside("exec", "-d", "mixed", "sh", "-c", loop)).code).toBe(0);
     await Bun.sleep(100);
     expect((await host.pod("pause", "mixed")).stderr).toContain("mixed is paused by SIGSTOP");
     expect(await grow(logSize("mixed"), fileSize("z"))).toEqual([false, false]);
@@ -164,7 +151,7 @@ delegated.test("info and --explain name the place", async () => {
 
 test("where there is none SIGSTOP does it, which is said, with the reason in info and --explain", async () => {
   const loop = "while :; do echo x; sleep 0.01; done";
-  await podOutside("run", "-d", "--name", "plain", "--network", "none", "starter", "sh", "-c", loop);
+  await host.podOutside("run", "-d", "--name", "plain", "--network", "none", "starter", "sh", "-c", loop);
   expect((await stateOf("plain")).cgroup).toBeUndefined();
   const { code, stdout, stderr } = await host.pod("pause", "plain");
   expect({ code, stdout }).toEqual({ code: 0, stdout: "plain\n" });
@@ -176,7 +163,7 @@ test("where there is none SIGSTOP does it, which is said, with the reason in inf
   expect(await grow(logSize("plain"))).toEqual([true]);
   await host.must("rm", "-f", "plain");
   const why = /there is no cgroup v2 here|is not yours to divide/;
-  const info = await podOutside("info", "-f", "{{.CgroupDriver}}: {{.CgroupMissing}}");
+  const info = await host.podOutside("info", "-f", "{{.CgroupDriver}}: {{.CgroupMissing}}");
   expect(info.stdout).toMatch(why);
-  expect((await podOutside("run", "--explain", "starter", "true")).stdout).toMatch(why);
+  expect((await host.podOutside("run", "--explain", "starter", "true")).stdout).toMatch(why);
 });

@@ -34,7 +34,13 @@ export interface RunOptions {
   env?: Record<string, string>;
   cwd?: string;
   timeoutSeconds?: number;
+  /** As in a login session, whose control group is root's. */
+  outside?: boolean;
 }
+
+/** scripts/as-user has opened it as root; where it could not, there is nothing to leave. */
+const outsideFd = process.env.POD_TEST_CGROUP_FD ? Number(process.env.POD_TEST_CGROUP_FD) : undefined;
+const leaveCgroup = ["bash", "-c", 'echo 0 >&3; exec 3>&-; exec "$@"', "leave"];
 
 /** A home, a store and a runtime directory that only one test file's containers use. */
 export class Host {
@@ -80,12 +86,15 @@ export class Host {
     return this.podWith({}, ...args);
   }
 
+  podOutside(...args: string[]): Promise<Result> {
+    return this.podWith({ outside: true }, ...args);
+  }
+
   async podWith(options: RunOptions, ...args: string[]): Promise<Result> {
     const { stdin, cwd = this.work, timeoutSeconds = 30 } = options;
-    const child = Bun.spawn([binary, ...args], {
-      stdin: stdin === undefined ? "ignore" : new Blob([stdin]),
-      stdout: "pipe",
-      stderr: "pipe",
+    const fd = options.outside ? outsideFd : undefined;
+    const child = Bun.spawn([...(fd ? leaveCgroup : []), binary, ...args], {
+      stdio: [stdin === undefined ? "ignore" : new Blob([stdin]), "pipe", "pipe", fd ?? "ignore"],
       cwd,
       env: { ...this.env, ...options.env },
     });
