@@ -7,6 +7,7 @@ import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
+import { removeCgroupOf } from "./ns/cgroup.ts";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { repairContainers, waitForEnd } from "./repair.ts";
 import {
@@ -158,6 +159,7 @@ export function remove(text: string, options: { force: boolean }): void {
     if (!options.force) throw new ConflictError(`cannot remove container "/${record.name}": ${inUse(state)}`);
     endContainer(record.id, SIGKILL, 10_000);
     waitForEnd(state.monitor!); // it cleans up
+    removeCgroupOf(state.monitor!.pid, state.cgroup); // unless it had to be killed
   }
   deleteContainer(record)(); // with --rm its monitor may have done so
 }

@@ -7,6 +7,7 @@ import type { CreateOptions } from "./create.ts";
 import { endContainer, readDecided } from "./ending.ts";
 import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
+import { removeCgroupOf } from "./ns/cgroup.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import type { PullProgress } from "./progress.ts";
@@ -74,8 +75,9 @@ function claim(id: string): WaitingMonitor | undefined {
   return withLock("start", () => {
     const { state } = requireContainer(id);
     if (state.monitor && isAlive(state.monitor)) return undefined;
+    if (state.monitor) removeCgroupOf(state.monitor.pid, state.cgroup); // it may have been killed
     const monitor = takeMonitor();
-    const fresh = { starting: true, stopped: undefined, restartCount: undefined };
+    const fresh = { starting: true, stopped: undefined, restartCount: undefined, cgroup: undefined };
     putState(id, { ...state, ...fresh, monitor: identify(monitor.pid) });
     return monitor;
   });

@@ -1,7 +1,7 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
 import { hasCode } from "./errors.ts";
-import { removeCgroup, sweepCgroups } from "./ns/cgroup.ts";
+import { removeCgroupOf, sweepCgroups } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
@@ -29,7 +29,7 @@ export function repairContainers(): void {
   for (const { record, state } of listContainers()) {
     if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
-    if (state.cgroup !== undefined) removeCgroup(state.cgroup);
+    removeCgroupOf(state.monitor.pid, state.cgroup);
     if (record.autoRemove) deleteContainer(record)();
     else recordEnd(record.id);
   }

@@ -9,6 +9,7 @@ import { O_DIRECTORY, O_PATH, O_RDONLY } from "./constants.ts";
 import { close, listDirectory, open, readText, writeText } from "./sys/file.ts";
 import { canWrite, existsSync, mkdirSync, rmdirSync } from "./sys/fs.ts";
 import { unlessErrno } from "./sys/namespace.ts";
+import { startTimeOf } from "./sys/process.ts";
 
 /** The directory of a container's control group, or why there can be none. */
 export type CgroupPlan = { path: string; missing?: undefined } | { path?: undefined; missing: string };
@@ -78,9 +79,16 @@ export function thawCgroup(path: string): void {
 
 /** Removes it, and what was made below it. The caller has ended its processes; the kernel may take a moment longer. */
 export function removeCgroup(path: string): void {
-  if (rmdir(path)) return;
+  if (rmdir(path) || !existsSync(path)) return;
   succeeds(() => awaitEvent(path, "populated 0", patienceMs));
   removeEmpty(path);
+}
+
+/** That of a monitor that has been killed, perhaps before its record named it. With a pid that is in use again it is another's. */
+export function removeCgroupOf(monitorPid: number, recorded?: string): void {
+  if (startTimeOf(monitorPid) !== undefined) return;
+  const path = recorded ?? planCgroup(monitorPid).path;
+  if (path !== undefined) removeCgroup(path);
 }
 
 /** Removes those below this process's own that monitors left which were killed before a record named theirs. */
@@ -90,7 +98,7 @@ export function sweepCgroups(): void {
   const parent = path.slice(0, path.lastIndexOf("/"));
   for (const name of directoriesIn(parent)) {
     const pid = /^pod-(\d+)$/.exec(name)?.[1];
-    if (pid && !existsSync(`/proc/${pid}`)) removeEmpty(`${parent}/${name}`);
+    if (pid && startTimeOf(Number(pid)) === undefined) removeEmpty(`${parent}/${name}`);
   }
 }
 
