@@ -42,19 +42,22 @@ export function disableAutostart(): boolean {
   return wasThere;
 }
 
-/** systemd.service(5): the containers stay in the unit's control group, and end with SIGTERM when the machine does. */
+/**
+ * systemd.service(5): the containers stay in the unit's control group, where they have ones of their own, and end with
+ * SIGTERM when the machine does. A user's systemd knows no network-online.target.
+ */
 function unit(program: string): string {
+  const afterNetwork = "Wants=network-online.target\nAfter=network-online.target\n";
   return `# Written by pod system autostart
 [Unit]
 Description=pod: containers whose restart policy is always or unless-stopped
-Wants=network-online.target
-After=network-online.target
-
+${config.isHostRoot ? afterNetwork : ""}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 Environment=${quote(`XDG_DATA_HOME=${config.dataDir.slice(0, -"/pod".length)}`)}
 ExecStart=${quote(program)} start --at-boot
+Delegate=yes
 TimeoutStopSec=30
 
 [Install]

@@ -17,11 +17,11 @@ import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
 import { restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { continueAll, stopAll } from "./ns/processes.ts";
 import { load } from "./ns/stage.ts";
-import { poll } from "./ns/sys/descriptor.ts";
+import { poll, readSignal, signalFd } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
 import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
+import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { hostSpec } from "./runtimespec.ts";
@@ -70,6 +70,9 @@ export class ContainerRun {
   private killAtMs: number | undefined;
   /** Whatever its restart policy says. */
   private startsAgain = false;
+  /** The session or the machine ends: the same. */
+  private sessionEnds = false;
+  private readonly signals = signalFd(sessionEndSignals); // becomeMonitor() has blocked them
 
   constructor(
     private readonly container: Container,
@@ -89,8 +92,7 @@ export class ContainerRun {
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
-    const { restartCount, cgroup: killed } = this.container.state;
-    if (killed !== undefined) removeCgroup(killed); // its last monitor was killed
+    const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
 
@@ -216,6 +218,7 @@ export class ContainerRun {
     const watched = [
       { fd: this.initPidfd, action: () => this.initEnded() },
       { fd: this.listener!.fd, action: () => this.welcome() },
+      { fd: this.signals, action: () => this.endWithSession() },
     ];
     if (this.network) watched.push({ fd: this.network.pidfd, action: () => this.networkEnded() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
@@ -258,8 +261,25 @@ export class ContainerRun {
     if (action === "stop") this.putState({ stopped: true });
     if (action === "kill") return this.kill(SIGKILL);
     this.startsAgain = action === "restart" && !this.container.record.autoRemove;
-    this.kill(signalNumber(this.container.record.process.stopSignal));
-    this.killAtMs = performance.now() + this.container.record.stopTimeoutSeconds * 1000;
+    this.askToEnd();
+  }
+
+  private askToEnd(): void {
+    const { process: program, stopTimeoutSeconds } = this.container.record;
+    this.kill(signalNumber(program.stopSignal));
+    if (stopTimeoutSeconds >= 0) this.killAtMs = performance.now() + stopTimeoutSeconds * 1000;
+  }
+
+  /** The program has its time to end. It is not recorded as stopped, so that it runs again with the machine. */
+  private endWithSession(): void {
+    while (readSignal(this.signals)); // both come, one after the other
+    if (this.sessionEnds) return;
+    this.sessionEnds = true;
+    if (this.state.paused) {
+      continueAll(this.initPid, this.cgroup);
+      this.putState({ paused: undefined });
+    }
+    this.askToEnd();
   }
 
   private initEnded(): void {
@@ -374,13 +394,16 @@ export class ContainerRun {
   startAgain(): void {
     const { record } = this.container;
     const { exitCode = 0, restartCount = 0, stopped } = this.state;
-    if (this.state.status !== "exited" || stopped) return;
+    if (this.state.status !== "exited" || stopped || this.sessionEnds) return;
     const livedMs = performance.now() - this.startedAtMs;
     const delayMs = this.startsAgain ? 0 : restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
     if (delayMs === undefined) return;
     const listener = new ControlListener(record.id);
     putState(record.id, { ...this.state, restarting: true, restartCount: restartCount + 1 });
-    if (!listener.awaitStop(delayMs, exitCode)) restartMonitor(record.id);
+    setSignalMask("unblock", sessionEndSignals); // there is no program that wants time
+    const isStopped = listener.awaitStop(delayMs, exitCode);
+    setSignalMask("block", sessionEndSignals);
+    if (!isStopped) restartMonitor(record.id);
     putState(record.id, { ...this.state, stopped: true, monitor: undefined });
     listener.close();
   }

@@ -8,7 +8,7 @@ import { socketPair } from "./ns/sys/descriptor.ts";
 import { close, duplicate } from "./ns/sys/file.ts";
 import { closeInherited, setTitle, takeDescriptors } from "./ns/sys/fork.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { execve, setSid, setSignalMask } from "./ns/sys/process.ts";
+import { execve, sessionEndSignals, setSid, setSignalMask } from "./ns/sys/process.ts";
 import { forkInUserNamespace, ThreadsError } from "./ns/userns.ts";
 
 export interface WaitingMonitor {
@@ -33,7 +33,7 @@ export function startMonitor(): WaitingMonitor {
 export function becomeMonitor(client: number, finish?: () => void): void {
   const prepared = prepareContainer(finish, () => {
     unlessErrno(["EPERM"], setSid); // it leads its session already, where it is a fresh program
-    setSignalMask("set", []); // the command holds signals for its program; a monitor and its helpers are to hear them
+    setSignalMask("set", sessionEndSignals); // the command holds signals for its program; the monitor hears these two later
     takeDescriptors([null, null, null]);
     process.chdir("/");
     setTitle("pod monitor");

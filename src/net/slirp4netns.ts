@@ -5,6 +5,7 @@ import { O_CREAT, O_TRUNC, O_WRONLY } from "../ns/constants.ts";
 import { pipe, readInto } from "../ns/sys/descriptor.ts";
 import { close, open, readText } from "../ns/sys/file.ts";
 import { spawn } from "../ns/sys/fork.ts";
+import { sessionEndSignals } from "../ns/sys/process.ts";
 
 /** Fixed by slirp4netns for its default subnet 10.0.2.0/24. */
 export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dns: "10.0.2.3" };
@@ -45,6 +46,7 @@ export function startSlirp(options: {
   const pid = spawn(options.program, slirpArguments(options.allowHostLoopback), {
     env: [],
     fds: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd],
+    blockedSignals: sessionEndSignals, // the program is to have its network until it has ended
     ownMounts: true, // its sandbox unmounts all, and what is not on the root's own file system would go here too
   });
   for (const fd of [ready.writeFd, exit.readFd]) close(fd);

@@ -10,7 +10,7 @@ import { close, open, readDescriptor, statAt } from "./sys/file.ts";
 import { fork, spawn } from "./sys/fork.ts";
 import { mkdirSync, writeFileSync } from "./sys/fs.ts";
 import { mount, umount, unlessErrno } from "./sys/namespace.ts";
-import { pidfdOpen, pidfdSendSignal, waitPid } from "./sys/process.ts";
+import { pidfdOpen, pidfdSendSignal, sessionEndSignals, waitPid } from "./sys/process.ts";
 import { enterUserNamespace } from "./userns.ts";
 
 export interface MountedRootfs {
@@ -59,6 +59,7 @@ function mountFuse({ target, options }: { target: string; options: string }): Mo
     fds: [null, null, null],
     cwd: config.dataDir,
     diesWithParent: true,
+    blockedSignals: sessionEndSignals, // the program is to have its files until it has ended
   });
   const pidfd = pidfdOpen(pid);
   const unmount = () => {

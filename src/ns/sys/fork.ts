@@ -160,6 +160,8 @@ export interface SpawnOptions {
   cwd?: string;
   /** It gets SIGKILL when this process ends. */
   diesWithParent?: boolean;
+  /** It does not hear these. */
+  blockedSignals?: number[];
   /** It has a mount namespace of its own, from which nothing comes back: for a program that unmounts what it does not need. */
   ownMounts?: boolean;
 }
@@ -173,7 +175,7 @@ export function spawn(path: string, args: string[], options: SpawnOptions): numb
         setParentDeathSignal(9);
         if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
       }
-      setSignalMask("set", []);
+      setSignalMask("set", options.blockedSignals ?? []);
       if (options.ownMounts) {
         unshare(CLONE_NEWNS, "new mount namespace");
         mount("none", "/", "", MS_REC | MS_PRIVATE);

@@ -125,6 +125,9 @@ export function setSignalMask(action: keyof typeof how, signals: number[]): void
   check("sigprocmask", c.rt_sigprocmask(how[action], signalSet(signals), null, signalSetBytes));
 }
 
+/** SIGHUP and SIGTERM: what systemd sends to every process of a session or a unit that is to end. */
+export const sessionEndSignals = [1, 15];
+
 /** The kernel's sigset_t: 64 bits. */
 export function signalSet(signals: number[]): Uint8Array {
   const set = new Uint8Array(signalSetBytes);
