@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { config } from "./config.ts";
 import { userNameOf } from "./ns/idmap.ts";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "./ns/sys/fs.ts";
+import { askToEnd, waitForEnd } from "./repair.ts";
 import { type Container, listContainers } from "./storage/containers.ts";
 
 const unitName = "pod.service";
@@ -43,8 +44,8 @@ export function disableAutostart(): boolean {
 }
 
 /**
- * systemd.service(5): the containers stay in the unit's control group, where they have ones of their own, and end with
- * SIGTERM when the machine does. A user's systemd knows no network-online.target.
+ * systemd.service(5): the containers stay in the unit's control group, where they have ones of their own. ExecStop comes
+ * before the SIGTERM that would reach all of their processes, whatever signal they are to be stopped with. A user's systemd knows no network-online.target.
  */
 function unit(program: string): string {
   const afterNetwork = "Wants=network-online.target\nAfter=network-online.target\n";
@@ -57,6 +58,7 @@ Type=oneshot
 RemainAfterExit=yes
 Environment=${quote(`XDG_DATA_HOME=${config.dataDir.slice(0, -"/pod".length)}`)}
 ExecStart=${quote(program)} start --at-boot
+ExecStop=${quote(program)} stop --at-shutdown
 Delegate=yes
 TimeoutStopSec=30
 
@@ -76,6 +78,17 @@ export function containersToStart(): string[] {
     .filter(isToRun)
     .map(({ record }) => record.name);
 }
+
+/** Ends those that run and will start with the machine again, each in its own time. Returns their names. */
+export function stopForShutdown(): string[] {
+  const running = listContainers(({ status, restarting }) => status === "running" || restarting === true);
+  const ours = running.filter(({ record }) => ["always", "unless-stopped"].includes(record.restart.name));
+  for (const { state } of ours) askToEnd(state.monitor!);
+  for (const { record, state } of ours) waitForEnd(state.monitor!, stopPatienceMs + record.stopTimeoutSeconds * 1000);
+  return ours.map(({ record }) => record.name);
+}
+
+const stopPatienceMs = 5000; // to clean up
 
 function isToRun({ record, state }: Container): boolean {
   if (state.status === "running" || state.restarting || state.starting || !state.started) return false;

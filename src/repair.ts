@@ -62,8 +62,13 @@ export function killProcess(identity: ProcessIdentity): void {
 }
 
 /** Waits for that very process, ten seconds at most. */
-export function waitForEnd(identity: ProcessIdentity): void {
-  withProcess(identity, (pidfd) => poll([{ fd: pidfd, events: POLLIN }], 10_000));
+export function waitForEnd(identity: ProcessIdentity, timeoutMs = 10_000): void {
+  withProcess(identity, (pidfd) => poll([{ fd: pidfd, events: POLLIN }], timeoutMs));
+}
+
+/** SIGTERM to that very process. */
+export function askToEnd(identity: ProcessIdentity): void {
+  withProcess(identity, (pidfd) => pidfdSendSignal(pidfd, 15));
 }
 
 function withProcess(identity: ProcessIdentity, action: (pidfd: number) => void): void {

@@ -1,5 +1,7 @@
 import { defineCommand } from "citty";
-import { type OptionDefs, parseOptions } from "../args.ts";
+import { OperandError, type OptionDefs, parseOptions } from "../args.ts";
+import { stopForShutdown } from "../autostart.ts";
+import { UsageError } from "../errors.ts";
 import * as life from "../life.ts";
 import * as output from "../output.ts";
 import { parseSignalName } from "../signal-names.ts";
@@ -17,19 +19,43 @@ const args = {
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
-export default command("stop", "Stop one or more running containers", life.stop);
-export const restart = command("restart", "Restart one or more containers", life.restart);
+const stopArgs = {
+  "at-shutdown": {
+    type: "boolean",
+    description: "Stop those that start with the machine, so that they do: pod system autostart",
+  },
+  ...args,
+  container: { ...args.container, required: false },
+} satisfies OptionDefs;
 
-function command(name: string, description: string, action: typeof life.restart) {
-  return defineCommand({
-    meta: { name, description },
-    args,
-    async run({ rawArgs }) {
-      const { options, operands } = parseOptions(rawArgs, args);
-      await forEach(operands, false, (container) => {
-        action(container, { timeoutSeconds: options.time, signal: options.signal });
-        output.line(container);
-      });
-    },
+export default defineCommand({
+  meta: { name: "stop", description: "Stop one or more running containers" },
+  args: stopArgs,
+  async run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, stopArgs);
+    if (!options.atShutdown && operands.length === 0) throw new OperandError("requires at least 1 argument");
+    if (options.atShutdown && operands.length > 0) throw new UsageError("--at-shutdown takes no containers");
+    if (options.atShutdown) for (const name of stopForShutdown()) output.line(name);
+    await carryOut(life.stop, operands, options);
+  },
+});
+
+export const restart = defineCommand({
+  meta: { name: "restart", description: "Restart one or more containers" },
+  args,
+  async run({ rawArgs }) {
+    const { options, operands } = parseOptions(rawArgs, args);
+    await carryOut(life.restart, operands, options);
+  },
+});
+
+async function carryOut(
+  action: typeof life.restart,
+  names: string[],
+  { time, signal }: { time?: number; signal?: string },
+): Promise<void> {
+  await forEach(names, false, (name) => {
+    action(name, { timeoutSeconds: time, signal });
+    output.line(name);
   });
 }

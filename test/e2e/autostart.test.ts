@@ -13,6 +13,7 @@ onBothDrivers("system autostart", (host) => {
     expect(stderr).toMatch(/ends when you log out\nhint: sudo loginctl enable-linger \S+\n$/);
     const unit = readFileSync(join(units, "pod.service"), "utf8");
     expect(unit).toContain(`ExecStart="${binary}" start --at-boot\n`);
+    expect(unit).toContain(`ExecStop="${binary}" stop --at-shutdown\n`);
     expect(unit).toContain(`Environment="XDG_DATA_HOME=${host.env.XDG_DATA_HOME}"\n`);
     expect(readlinkSync(join(units, "default.target.wants/pod.service"))).toBe(join(units, "pod.service"));
     expect(await host.must("system", "autostart")).toBe(join(units, "pod.service"));
@@ -53,6 +54,23 @@ onBothDrivers("system autostart", (host) => {
     const started = (await host.must("start", "--at-boot")).split("\n");
     expect(started.toSorted()).toEqual(["awake", "frozen", "waiting"]);
     await host.must("rm", "-f", ...started);
+  });
+
+  test("stop --at-shutdown sends the signal that a program wants, once, and --at-boot starts it again", async () => {
+    const script = "trap 'echo int' INT; trap 'echo term' TERM; echo up; while :; do sleep 0.1; done";
+    const options = ["--network", "none", "--stop-signal", "INT", "--stop-timeout", "1"];
+    for (const [name, policy] of [
+      ["down", "unless-stopped"],
+      ["other", "no"],
+    ] as const) {
+      await host.must("run", "-d", "--name", name, ...options, "--restart", policy, "starter", "sh", "-c", script);
+      while ((await host.must("logs", name)) !== "up") await Bun.sleep(20);
+    }
+    expect(await host.must("stop", "--at-shutdown")).toBe("down");
+    expect(await host.must("logs", "down")).toBe("up\nint");
+    expect(await host.must("ps", "-a", "--format", "{{.Names}} {{.State}}")).toBe("other running\ndown exited");
+    expect(await host.must("start", "--at-boot")).toBe("down");
+    await host.must("rm", "-f", "down", "other");
   });
 
   test("start --at-boot starts what a policy asks for, after everything was killed as at a shutdown", async () => {
