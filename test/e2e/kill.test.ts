@@ -112,7 +112,8 @@ async function checkWords(host: Host, family: Family, { name, mode }: Round, wor
   const ask = () => host.must("ps", "-a", "--filter", `name=^${name}$`, "--format", "{{.Status}}");
   let status = await ask();
   if (status.startsWith("Up")) {
-    const pid = Number(await host.must("inspect", "--format", "{{.State.Pid}}", name));
+    const { stdout } = await host.pod("inspect", "--format", "{{.State.Pid}}", name); // nothing where it has just gone
+    const pid = Number(stdout);
     const deadline = performance.now() + 10_000; // its end is known when the monitor has cleaned up
     while (!isRunning(pid) && status.startsWith("Up") && performance.now() < deadline) status = await ask();
     expect(status.startsWith("Up") && !isRunning(pid)).toBe(false);
