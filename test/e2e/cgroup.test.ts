@@ -29,6 +29,7 @@ const processesIn = (group: string) =>
 /** Whether these grow within some time; each is read after the other, so that none is in the middle of a change. */
 async function grow(...sizes: (() => number | Promise<number>)[]): Promise<boolean[]> {
   const read = () => Promise.all(sizes.map((size) => size()));
+  await Bun.sleep(100); // what was written before is on its way to the log
   const before = await read();
   await Bun.sleep(300);
   return (await read()).map((size, index) => size > before[index]!);

@@ -60,6 +60,7 @@ onBothDrivers("--init", (host) => {
   test("pause stops the program too", async () => {
     await runDetached("ticks", "while :; do echo x; sleep 0.05; done");
     await host.must("pause", "ticks");
+    await Bun.sleep(100); // what was written before is on its way to the log
     const before = await host.must("logs", "ticks");
     await Bun.sleep(300);
     expect(await host.must("logs", "ticks")).toBe(before);

@@ -100,6 +100,7 @@ onBothDrivers("the life of a container", (host) => {
   test("pause stops all of its processes and unpause lets them go on", async () => {
     await runDetached("ticks", "while :; do echo x; sleep 0.05; done & wait");
     await host.must("pause", "ticks");
+    await Bun.sleep(100); // what was written before is on its way to the log
     const before = await host.must("logs", "ticks");
     await Bun.sleep(300);
     expect(await host.must("logs", "ticks")).toBe(before);
