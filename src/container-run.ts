@@ -37,7 +37,7 @@ import {
   putState,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
-import { recordContainerEvent } from "./storage/events.ts";
+import { recordContainerEvent, recordDeath, recordStart } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
@@ -120,7 +120,7 @@ export class ContainerRun {
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
     putState(record.id, this.state);
-    recordContainerEvent("start", record);
+    recordStart(record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
     this.streams = new Streams(streams, first, this.log, {
       onMessage: (message, client) => this.answer(message, client),
@@ -147,7 +147,7 @@ export class ContainerRun {
     const { record } = this.container;
     this.cleanUp();
     this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
-    recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
+    recordDeath(record, this.state.exitCode);
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
@@ -170,7 +170,7 @@ export class ContainerRun {
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     const started = this.state.started ?? this.container.state.started;
     const finished = this.state.started && new Date().toISOString();
-    if (finished) recordContainerEvent("die", record, { exitCode: String(exitCode) });
+    if (finished) recordDeath(record, exitCode);
     if (!record.autoRemove)
       putState(record.id, {
         ...this.container.state,
@@ -231,11 +231,11 @@ export class ContainerRun {
   }
 
   private watchHealth(spec: RuntimeSpec): void {
-    const { health, process: program } = this.container.record;
-    if (!health) return;
+    const { record } = this.container;
+    if (!record.health) return;
     const { watchHealth } = load<typeof healthMonitor>("health-monitor"); // few containers need it
-    const request = { process: spec.process, user: program.user, namespaces: this.namespaces };
-    this.health = watchHealth(health, request, (before) => this.healthChecked(before));
+    const request = { process: spec.process, user: record.process.user, namespaces: this.namespaces };
+    this.health = watchHealth(record, request, (before) => this.healthChecked(before));
   }
 
   private healthChecked(before: Health["status"]): void {

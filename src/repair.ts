@@ -7,6 +7,7 @@ import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import {
+  type Container,
   deleteContainer,
   isAlive,
   listContainers,
@@ -15,7 +16,7 @@ import {
   readContainer,
   sweepNames,
 } from "./storage/containers.ts";
-import { recordContainerEvent } from "./storage/events.ts";
+import { recordDeath } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
 
@@ -28,12 +29,17 @@ export function repairContainers(): void {
   for (const { record, state } of listContainers()) {
     if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
-    if (record.autoRemove) deleteContainer(record)();
+    if (record.autoRemove) removeEnded({ record, state });
     else recordEnd(record.id);
   }
   sweepNames();
   sweepLeases();
   sweepTemporary();
+}
+
+function removeEnded({ record, state }: Container): void {
+  if (state.status === "exited" && !state.finished) recordDeath(record, state.exitCode);
+  deleteContainer(record)();
 }
 
 function recordEnd(id: string): void {
@@ -42,8 +48,7 @@ function recordEnd(id: string): void {
     if (!container) return; // removed meanwhile
     const { state } = container;
     const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
-    if (finished && !state.finished)
-      recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
+    if (finished && !state.finished) recordDeath(container.record, state.exitCode);
     putState(id, { ...state, finished, monitor: undefined, init: undefined });
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;

@@ -31,6 +31,10 @@ export interface ExecRequest {
   namespaces: number[];
   /** What become the program's 0, 1 and 2; null is /dev/null. With a terminal it has that. */
   fds: (number | null)[];
+  /** All is ready, and the program about to run. */
+  onStart(): void;
+  /** It has ended. Called in the process that waits for it, also where the caller has long gone. */
+  onEnd(exitCode: number): void;
 }
 
 /** As init sends them after the user's and the pid namespace, and before the mounts. */
@@ -44,6 +48,7 @@ const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
 export function startInContainer(request: ExecRequest): { pid: number; terminal: number | undefined } {
   const { pid, channel, terminal } = enterByCopy(request);
   for (const fd of new Set(request.fds)) if (fd !== null) close(fd);
+  request.onStart();
   tellInit(channel, {});
   awaitProgram(channel, request.process.args[0]!);
   return { pid, terminal };
@@ -115,7 +120,9 @@ function join(channel: number, request: ExecRequest): number {
   }
   close(channel); // the other descriptors close with this process, which ends with the program
   const { code, signal } = waitPid(pid, true)!;
-  return signal ? 128 + signal : code;
+  const exitCode = signal ? 128 + signal : code;
+  request.onEnd(exitCode);
+  return exitCode;
 }
 
 function enter(fd: number, kind: number): void {
