@@ -12,6 +12,7 @@ import {
   isAlive,
   listContainers,
   type ProcessIdentity,
+  passOver,
   putState,
   readContainer,
   sweepNames,
@@ -26,7 +27,7 @@ import { sweepLeases } from "./storage/leases.ts";
  * first, and monitors at their end; in the user's namespace. Several may do so at once.
  */
 export function repairContainers(): void {
-  for (const { record, state } of listContainers()) {
+  for (const { record, state } of listContainers(undefined, passOver)) {
     if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
     if (record.autoRemove) removeEnded({ record, state });

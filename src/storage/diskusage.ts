@@ -3,7 +3,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ownBytes } from "./container-files.ts";
-import { type Container, listContainers } from "./containers.ts";
+import { type Container, listContainers, passOver } from "./containers.ts";
 import { isGivenUp } from "./garbage.ts";
 import { type Image, listImages } from "./images.ts";
 import { layerName } from "./layers.ts";
@@ -42,7 +42,7 @@ export interface DiskUsage {
 /** Looks at every file of the store: to be called in the user's namespace. */
 export function diskUsage(): DiskUsage {
   const sizes = sizesByName();
-  const containers = listContainers().map((container) => ({
+  const containers = listContainers(undefined, passOver).map((container) => ({
     container,
     sizeBytes: ownBytes(container.record),
   }));
