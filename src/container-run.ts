@@ -167,23 +167,23 @@ export class ContainerRun {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
+    this.state = { ...this.toFailed(), exitCode, error: formatError(error) };
+    if (this.hasRun) recordDeath(record, exitCode);
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
-    const started = this.state.started ?? this.container.state.started;
-    const finished = this.state.started && new Date().toISOString();
-    if (finished) recordDeath(record, exitCode);
-    if (!record.autoRemove)
-      putState(record.id, {
-        ...this.container.state,
-        starting: undefined,
-        status: started ? "exited" : "created",
-        started,
-        finished: finished ?? this.container.state.finished,
-        exitCode,
-        error: formatError(error),
-      });
+    if (!record.autoRemove) putState(record.id, this.state);
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
     this.stopListening();
     deleteFiles?.();
+  }
+
+  private get hasRun(): boolean {
+    return this.startedAtMs !== 0;
+  }
+
+  private toFailed(): ContainerState {
+    const { state: before } = this.container;
+    if (!this.hasRun) return { ...before, starting: undefined, status: before.started ? "exited" : "created" };
+    return { ...this.state, status: "exited", init: undefined, paused: undefined, finished: new Date().toISOString() };
   }
 
   /** `config.json`: what init is about to carry out. */
@@ -360,13 +360,14 @@ export class ContainerRun {
   }
 
   /**
-   * What the restart policy asks for: this very process, as a fresh program. A `stop` that comes before it is time for
+   * What the restart policy asks for, also where pod could not go on with what ran: this very process, as a fresh program.
+   * One that could not be started is not tried again, as in Docker. A `stop` that comes before it is time for
    * that ends it.
    */
   startAgain(): void {
     const { record } = this.container;
     const { exitCode = 0, restartCount = 0, stopped } = this.state;
-    if (this.state.status !== "exited" || stopped) return;
+    if (!this.hasRun || this.state.status !== "exited" || stopped) return;
     const livedMs = performance.now() - this.startedAtMs;
     const delayMs = this.startsAgain ? 0 : restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
     if (delayMs === undefined) return;

@@ -359,6 +359,19 @@ describe("a bad host", () => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("slirp4netns that never gets ready is not waited for without end", async () => {
+    const env = { PATH: programs({ slirp4netns: `exec ${Bun.which("sleep")} 600` }) };
+    const began = performance.now();
+    const result = await host.podWith({ env }, "run", "--rm", "starter", "true");
+    expectError(
+      result,
+      125,
+      /slirp4netns: it was not ready after 10 seconds\nhint: .*--network none or --network host/,
+    );
+    expect(performance.now() - began).toBeLessThan(15_000);
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
   test("fuse-overlayfs that dies as soon as it has mounted is told as such, and leaves nothing", async () => {
     const script = `${Bun.which("fuse-overlayfs")} "$@" &
 for target; do :; done
