@@ -359,6 +359,26 @@ describe("a bad host", () => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("a command killed between its word to start and the start leaves a container that runs, as in Docker", async () => {
+    const slow = `${Bun.which("sleep")} 1; exec ${Bun.which("slirp4netns")} "$@"`;
+    const script = "echo begun; cat; echo end of input; sleep 600";
+    const options = ["-i", "--name", "orphan", "starter", "sh", "-c", script];
+    const env = { ...host.env, PATH: programs({ slirp4netns: slow }) };
+    const command = Bun.spawn([binary, "run", ...options], { env, stdin: "pipe", stdout: "ignore", stderr: "ignore" });
+    await Bun.sleep(500);
+    expect(await host.must("ps", "-a", "--format", "{{.Names}} {{.State}}")).toBe("orphan created");
+    command.kill("SIGKILL");
+    await command.exited;
+    const log = async () => (await host.pod("logs", "orphan")).stdout;
+    for (const end = performance.now() + 10_000; !(await log()).includes("end"); await Bun.sleep(50)) {
+      expect(performance.now()).toBeLessThan(end);
+    }
+    expect(await log()).toBe("begun\nend of input\n");
+    expect(await host.must("ps", "--format", "{{.Names}} {{.State}}")).toBe("orphan running");
+    await host.must("rm", "-f", "orphan");
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
   test("slirp4netns that never gets ready is not waited for without end", async () => {
     const env = { PATH: programs({ slirp4netns: `exec ${Bun.which("sleep")} 600` }) };
     const began = performance.now();
