@@ -392,6 +392,12 @@ describe("a bad host", () => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("a missing xz says how to get it", async () => {
+    const stdin = Bun.spawnSync(["xz", "-c"], { stdin: Buffer.alloc(10_240) }).stdout;
+    const result = await host.podWith({ env: { PATH: programs({}) }, stdin }, "import", "-");
+    expectError(result, 1, /compressed by xz, which is not installed\nhint: install it .*apt install xz-utils/);
+  });
+
   test("fuse-overlayfs that dies as soon as it has mounted is told as such, and leaves nothing", async () => {
     const script = `${Bun.which("fuse-overlayfs")} "$@" &
 for target; do :; done
