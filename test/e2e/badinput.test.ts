@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -460,6 +461,11 @@ wait`;
     mkdirSync(closed, { mode: 0o500 });
     const readOnly = await host.podWith({ env: { XDG_DATA_HOME: "", HOME: closed } }, ...run, "starter", "true");
     expectError(readOnly, 125, /permission denied[\s\S]*hint: set XDG_DATA_HOME/);
+    for (const home of ["", "relative", "/"]) {
+      const homeless = await host.podWith({ env: { XDG_DATA_HOME: "", HOME: home } }, ...run, "starter", "true");
+      expectError(homeless, 125, /mkdir \/\.local: permission denied[\s\S]*hint: set XDG_DATA_HOME/);
+    }
+    expect(existsSync(join(host.work, "relative"))).toBe(false);
     const data = store();
     mkdirSync(join(data, "pod"));
     const give = Bun.spawnSync(["unshare", "--map-root-user", "--map-auto", "chown", "5:5", join(data, "pod")]);
