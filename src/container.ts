@@ -8,7 +8,7 @@ import { ConflictError, DamagedContainerError, NotFoundError, PodError, UsageErr
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
-import { killProcess, repairContainers, waitForEnd } from "./repair.ts";
+import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -27,6 +27,7 @@ import { holdLease, type Image } from "./storage/images.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 
 export type { CreateOptions } from "./create.ts";
+export { repairContainers } from "./repair.ts";
 
 const SIGKILL = 9;
 
@@ -154,14 +155,15 @@ function toResolvConf(record: ContainerRecord): string {
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
 export function remove(text: string, options: { force: boolean }): void {
-  let id: string;
+  let found: Container;
   try {
-    id = findThenRepair(text);
+    found = findContainer(text);
   } catch (error) {
     if (error instanceof DamagedContainerError) return removeDamaged(error, options);
     throw error;
   }
-  const container = readDecided(id);
+  repairContainer(found);
+  const container = readDecided(found.record.id);
   if (!container) return; // it was a --rm container whose monitor had been killed
   const { record, state } = container;
   if (isActive(container)) {
@@ -186,13 +188,4 @@ function removeDamaged(error: DamagedContainerError, { force }: { force: boolean
 function inUse({ paused, restarting }: ContainerState): string {
   if (paused) return "container is paused and must be unpaused first";
   return `container is ${restarting ? "restarting" : "running"}: stop the container before removing or force remove`;
-}
-
-/** The id. Found first, since repairing may remove it; and repaired also where there is none: killed commands leave more than records. */
-function findThenRepair(text: string): string {
-  try {
-    return findContainer(text).record.id;
-  } finally {
-    repairContainers();
-  }
 }

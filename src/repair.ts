@@ -8,6 +8,7 @@ import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import {
   type Container,
+  type ContainerState,
   deleteContainer,
   isAlive,
   listContainers,
@@ -27,15 +28,22 @@ import { sweepLeases } from "./storage/leases.ts";
  * first, and monitors at their end; in the user's namespace. Several may do so at once.
  */
 export function repairContainers(): void {
-  for (const { record, state } of listContainers(undefined, passOver)) {
-    if (!state.monitor || isAlive(state.monitor)) continue;
-    if (state.init) killProcess(state.init);
-    if (record.autoRemove) removeEnded({ record, state });
-    else recordEnd(record.id);
-  }
+  for (const container of listContainers(hasLostMonitor, passOver)) repairContainer(container);
   sweepNames();
   sweepLeases();
   sweepTemporary();
+}
+
+/** The same for one. */
+export function repairContainer({ record, state }: Container): void {
+  if (!hasLostMonitor(state)) return;
+  if (state.init) killProcess(state.init);
+  if (record.autoRemove) removeEnded({ record, state });
+  else recordEnd(record.id);
+}
+
+function hasLostMonitor({ monitor }: ContainerState): boolean {
+  return monitor !== undefined && !isAlive(monitor);
 }
 
 function removeEnded({ record, state }: Container): void {
