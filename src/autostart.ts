@@ -8,7 +8,7 @@ import { config } from "./config.ts";
 import { userNameOf } from "./ns/idmap.ts";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "./ns/sys/fs.ts";
 import { askToEnd, waitForEnd } from "./repair.ts";
-import { type Container, listContainers } from "./storage/containers.ts";
+import { type Container, listContainers, passOver } from "./storage/containers.ts";
 
 const unitName = "pod.service";
 const unitsDir = config.isHostRoot ? "/etc/systemd/system" : join(config.xdgConfigHome, "systemd/user");
@@ -74,7 +74,7 @@ function quote(text: string): string {
 
 /** The names of those that are to run and do not. As Docker at its start: also, with `always`, what a user has stopped. */
 export function containersToStart(): string[] {
-  return listContainers()
+  return listContainers(undefined, passOver)
     .filter(isToRun)
     .map(({ record }) => record.name);
 }

@@ -2,6 +2,8 @@
 
 const env = process.env;
 const uid = process.getuid!();
+/** Empty where it is not set, or means something else in each folder. */
+const home = env.HOME?.startsWith("/") ? env.HOME.replace(/\/+$/, "") : "";
 /** Real root, not the root of some user namespace: the first one's map changes nothing. */
 const isHostRoot =
   uid === 0 &&
@@ -21,14 +23,14 @@ export const config = {
   uid,
   gid: process.getgid!(),
   isHostRoot,
-  home: env.HOME || "/",
+  home: home || "/",
   /** The store; it survives a reboot. */
   dataDir: dataDirectory(),
-  dockerConfigDir: env.DOCKER_CONFIG || `${env.HOME || ""}/.docker`,
+  dockerConfigDir: env.DOCKER_CONFIG || `${home}/.docker`,
   registryAuthFile: env.REGISTRY_AUTH_FILE,
   registriesConf: env.CONTAINERS_REGISTRIES_CONF,
-  xdgConfigHome: env.XDG_CONFIG_HOME || `${env.HOME || ""}/.config`,
-  xdgCacheHome: env.XDG_CACHE_HOME || `${env.HOME || ""}/.cache`,
+  xdgConfigHome: env.XDG_CONFIG_HOME || `${home}/.config`,
+  xdgCacheHome: env.XDG_CACHE_HOME || `${home}/.cache`,
   xdgRuntimeDir: env.XDG_RUNTIME_DIR,
   sslCertFile: env.SSL_CERT_FILE,
   sslCertDir: env.SSL_CERT_DIR,
@@ -64,5 +66,5 @@ function isCompiled(): boolean {
 
 function dataDirectory(): string {
   if (env.XDG_DATA_HOME?.startsWith("/")) return `${env.XDG_DATA_HOME}/pod`;
-  return isHostRoot ? "/var/lib/pod" : `${env.HOME || ""}/.local/share/pod`;
+  return isHostRoot ? "/var/lib/pod" : `${home}/.local/share/pod`;
 }

@@ -3,8 +3,11 @@
 import { join } from "node:path";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
-import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
+
+const SIGKILL = 9;
 
 export class ContainerNetwork {
   readonly #record: ContainerRecord;
@@ -43,7 +46,8 @@ export class ContainerNetwork {
   }
 
   release(): void {
-    close(this.#slirp.exitFd); // it ends when this closes
+    close(this.#slirp.exitFd);
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(this.#slirp.pidfd, SIGKILL)); // also one that hangs
     waitPid(this.#slirp.pid, true);
     close(this.#slirp.pidfd);
   }

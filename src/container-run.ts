@@ -38,7 +38,7 @@ import {
   putState,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
-import { recordContainerEvent } from "./storage/events.ts";
+import { recordContainerEvent, recordDeath, recordStart } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
@@ -126,7 +126,7 @@ export class ContainerRun {
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
     putState(record.id, this.state);
-    recordContainerEvent("start", record);
+    recordStart(record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
     this.streams = new Streams(streams, first, this.log, {
       onMessage: (message, client) => this.answer(message, client),
@@ -153,7 +153,7 @@ export class ContainerRun {
     const { record } = this.container;
     this.cleanUp();
     this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
-    recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
+    recordDeath(record, this.state.exitCode);
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
@@ -173,24 +173,24 @@ export class ContainerRun {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
+    this.state = { ...this.toFailed(), exitCode, error: formatError(error) };
+    if (this.hasRun) recordDeath(record, exitCode);
     const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
-    const started = this.state.started ?? this.container.state.started;
-    const finished = this.state.started && new Date().toISOString();
-    if (finished) recordContainerEvent("die", record, { exitCode: String(exitCode) });
-    if (!record.autoRemove)
-      putState(record.id, {
-        ...this.container.state,
-        starting: undefined,
-        cgroup: undefined,
-        status: started ? "exited" : "created",
-        started,
-        finished: finished ?? this.container.state.finished,
-        exitCode,
-        error: formatError(error),
-      });
+    if (!record.autoRemove) putState(record.id, this.state);
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
     this.stopListening();
     deleteFiles?.();
+  }
+
+  private get hasRun(): boolean {
+    return this.startedAtMs !== 0;
+  }
+
+  private toFailed(): ContainerState {
+    const { state: before } = this.container;
+    const gone = { init: undefined, cgroup: undefined, paused: undefined };
+    if (!this.hasRun) return { ...before, ...gone, starting: undefined, status: before.started ? "exited" : "created" };
+    return { ...this.state, ...gone, status: "exited", finished: new Date().toISOString() };
   }
 
   /** `config.json`: what init is about to carry out. */
@@ -239,12 +239,12 @@ export class ContainerRun {
   }
 
   private watchHealth(spec: RuntimeSpec): void {
-    const { health, process: program } = this.container.record;
-    if (!health) return;
+    const { record } = this.container;
+    if (!record.health) return;
     const { watchHealth } = load<typeof healthMonitor>("health-monitor"); // few containers need it
     const { namespaces, cgroup } = this;
-    const request = { process: spec.process, user: program.user, namespaces, cgroup };
-    this.health = watchHealth(health, request, (before) => this.healthChecked(before));
+    const request = { process: spec.process, user: record.process.user, namespaces, cgroup };
+    this.health = watchHealth(record, request, (before) => this.healthChecked(before));
   }
 
   private healthChecked(before: Health["status"]): void {
@@ -388,13 +388,14 @@ export class ContainerRun {
   }
 
   /**
-   * What the restart policy asks for: this very process, as a fresh program. A `stop` that comes before it is time for
+   * What the restart policy asks for, also where pod could not go on with what ran: this very process, as a fresh program.
+   * One that could not be started is not tried again, as in Docker. A `stop` that comes before it is time for
    * that ends it.
    */
   startAgain(): void {
     const { record } = this.container;
     const { exitCode = 0, restartCount = 0, stopped } = this.state;
-    if (this.state.status !== "exited" || stopped || this.sessionEnds) return;
+    if (!this.hasRun || this.state.status !== "exited" || stopped || this.sessionEnds) return;
     const livedMs = performance.now() - this.startedAtMs;
     const delayMs = this.startsAgain ? 0 : restartDelayMs(record.restart, { exitCode, restartCount, livedMs });
     if (delayMs === undefined) return;

@@ -4,27 +4,31 @@ import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
-import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
+import { ConflictError, DamagedContainerError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { removeCgroupOf } from "./ns/cgroup.ts";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
-import { repairContainers, waitForEnd } from "./repair.ts";
+import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
 import {
   type Container,
   type ContainerRecord,
   type ContainerState,
   deleteContainer,
+  deleteDamaged,
   findContainer,
   identify,
   idOfName,
+  isAlive,
   putContainer,
   readContainer,
+  readTrueState,
 } from "./storage/containers.ts";
 import { holdLease, type Image } from "./storage/images.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 
 export type { CreateOptions } from "./create.ts";
+export { repairContainers } from "./repair.ts";
 
 const SIGKILL = 9;
 
@@ -152,7 +156,15 @@ function toResolvConf(record: ContainerRecord): string {
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
 export function remove(text: string, options: { force: boolean }): void {
-  const container = readDecided(findThenRepair(text));
+  let found: Container;
+  try {
+    found = findContainer(text);
+  } catch (error) {
+    if (error instanceof DamagedContainerError) return removeDamaged(error, options);
+    throw error;
+  }
+  repairContainer(found);
+  const container = readDecided(found.record.id);
   if (!container) return; // it was a --rm container whose monitor had been killed
   const { record, state } = container;
   if (isActive(container)) {
@@ -164,16 +176,18 @@ export function remove(text: string, options: { force: boolean }): void {
   deleteContainer(record)(); // with --rm its monitor may have done so
 }
 
+/** Nobody knows its name, nor how to end it; its processes are known. */
+function removeDamaged(error: DamagedContainerError, { force }: { force: boolean }): void {
+  const { id } = error;
+  for (const identity of [readTrueState(id)?.init, readTrueState(id)?.monitor]) {
+    if (!identity || !isAlive(identity)) continue;
+    if (!force) throw new ConflictError(`cannot remove container ${id.slice(0, 12)}: it runs`, { cause: error });
+    killProcess(identity);
+  }
+  deleteDamaged(id)();
+}
+
 function inUse({ paused, restarting }: ContainerState): string {
   if (paused) return "container is paused and must be unpaused first";
   return `container is ${restarting ? "restarting" : "running"}: stop the container before removing or force remove`;
-}
-
-/** The id. Found first, since repairing may remove it; and repaired also where there is none: killed commands leave more than records. */
-function findThenRepair(text: string): string {
-  try {
-    return findContainer(text).record.id;
-  } finally {
-    repairContainers();
-  }
 }

@@ -99,8 +99,7 @@ export function toRecord(
     network,
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
-    binds: options.binds.map(parseBind),
-    tmpfs: options.tmpfs.map(parseTmpfs),
+    ...toMounts(options),
   };
 }
 
@@ -222,6 +221,17 @@ export function parseNetwork(text: string): ContainerRecord["network"] {
   }
   if ((mode === "none" || mode === "host") && settings.length === 0) return { mode, allowHostLoopback: false };
   throw new UsageError(`network ${text} is not supported; use none, host or slirp4netns`);
+}
+
+function toMounts(options: CreateOptions): Pick<ContainerRecord, "binds" | "tmpfs"> {
+  const [binds, tmpfs] = [options.binds.map(parseBind), options.tmpfs.map(parseTmpfs)];
+  const placeOf = ({ destination }: { destination: string }) => destination.replace(/\/$/, "");
+  const places = new Set(tmpfs.map(placeOf));
+  for (const place of binds.map(placeOf)) {
+    if (places.has(place)) throw new UsageError(`Duplicate mount point: ${place}`);
+    places.add(place);
+  }
+  return { binds, tmpfs };
 }
 
 /** `source:destination[:ro|rw]`. A relative source belongs to the current directory. */

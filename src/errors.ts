@@ -24,6 +24,16 @@ export class NotFoundError extends PodError {}
 /** The object exists, but its state or its name forbids the operation. */
 export class ConflictError extends PodError {}
 
+/** A container's record says nothing: a power cut may leave an empty file. */
+export class DamagedContainerError extends PodError {
+  constructor(
+    readonly id: string,
+    options: PodErrorOptions = {},
+  ) {
+    super(`container ${id.slice(0, 12)}: its container.json is damaged`, options);
+  }
+}
+
 /** The container's program could not be started; `exitCode` is Docker's 125, 126 or 127. */
 export class CommandError extends PodError {
   constructor(

@@ -21,8 +21,8 @@ export function* watchEvents({ since, until }: EventRange): Generator<PodEvent> 
       if (changes !== undefined) forgetChanges(changes);
       for (const event of reader.read()) {
         const time = BigInt(event.timeNs);
-        if (until !== undefined && time >= until) return;
-        if (since === undefined || time >= since) yield event;
+        const isWanted = (since === undefined || time >= since) && (until === undefined || time < until);
+        if (isWanted) yield event; // where the clock was set back, it may be followed by earlier ones
       }
       const leftMs = until === undefined ? Number.POSITIVE_INFINITY : Number(until / 1_000_000n) - Date.now();
       if (leftMs <= 0) return;

@@ -16,7 +16,7 @@ import { restartSingleThreaded, ThreadsError } from "./ns/userns.ts";
 import { holdSignals, releaseSignals } from "./signals.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./spec.ts";
 import { type Container, containerDir, findContainer } from "./storage/containers.ts";
-import { recordContainerEvent } from "./storage/events.ts";
+import { execEvents } from "./storage/events.ts";
 
 export interface ExecOptions {
   command: string[];
@@ -48,12 +48,9 @@ export function exec(text: string, options: ExecOptions): number {
     namespaces: namespacesOf(container),
     cgroup: container.state.cgroup,
     fds: ends.theirs,
+    ...execEvents(container.record, options.command),
   });
-  recordContainerEvent(`exec_start: ${options.command.join(" ")}`, container.record);
-  if (options.detach) return 0;
-  const exitCode = carry(pid, { ...ends.ours, terminal }, options);
-  recordContainerEvent("exec_die", container.record, { exitCode: String(exitCode) });
-  return exitCode;
+  return options.detach ? 0 : carry(pid, { ...ends.ours, terminal }, options);
 }
 
 function start(request: ExecRequest): ReturnType<typeof startInContainer> {

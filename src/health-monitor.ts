@@ -9,26 +9,32 @@ import { close, readDescriptor } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { kill, waitPid } from "./ns/sys/process.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
+import { execEvents } from "./storage/events.ts";
 
 const SIGKILL = 9;
 const startPatienceMs = 2000;
 
+/** What a check has in common with the container's own process. */
+type Surroundings = Pick<ExecRequest, "process" | "user" | "namespaces" | "cgroup">;
+
 /** Undefined where the check is Docker's `NONE`. `request` is the container's own process. `onResult` is called after each check. */
 export function watchHealth(
-  { check, shell }: NonNullable<ContainerRecord["health"]>,
-  request: Omit<ExecRequest, "fds">,
+  record: ContainerRecord,
+  request: Surroundings,
   onResult: (before: Health["status"]) => void,
 ): HealthMonitor | undefined {
+  const { check, shell } = record.health!;
   const plan = toPlan(check, shell);
   if (!plan) return undefined;
   const process = { ...request.process, args: plan.command, terminal: false };
-  return new HealthMonitor(plan, { ...request, process }, onResult);
+  const toRequest = () => ({ ...request, process, ...execEvents(record, plan.command) });
+  return new HealthMonitor(plan, toRequest, onResult);
 }
 
 export class HealthMonitor {
   health: Health = { status: "starting", failingStreak: 0, log: [] };
   readonly #plan: HealthPlan;
-  readonly #request: Omit<ExecRequest, "fds">;
+  readonly #toRequest: () => Omit<ExecRequest, "fds">;
   readonly #onResult: (before: Health["status"]) => void;
   readonly #beganMs = performance.now();
   #nextMs: number;
@@ -36,9 +42,13 @@ export class HealthMonitor {
   /** When a check that has not ended itself by its timeout is ended. */
   #overdueMs = 0;
 
-  constructor(plan: HealthPlan, request: Omit<ExecRequest, "fds">, onResult: (before: Health["status"]) => void) {
+  constructor(
+    plan: HealthPlan,
+    toRequest: () => Omit<ExecRequest, "fds">,
+    onResult: (before: Health["status"]) => void,
+  ) {
     this.#plan = plan;
-    this.#request = request;
+    this.#toRequest = toRequest;
     this.#onResult = onResult;
     this.#nextMs = this.#beganMs + this.#pauseMs();
   }
@@ -59,7 +69,7 @@ export class HealthMonitor {
   /** A check that can't be made has failed, and no more than that: there may be too many processes just now. */
   #start(): void {
     try {
-      this.#running = startCheck(this.#request, this.#plan);
+      this.#running = startCheck(this.#toRequest(), this.#plan);
       this.#overdueMs = performance.now() + this.#plan.timeoutMs + startPatienceMs;
     } catch (error) {
       this.#take(failedCheck(formatError(error)));

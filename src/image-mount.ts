@@ -3,12 +3,14 @@
 import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { config } from "./config.ts";
-import { chooseDriver } from "./driver.ts";
+import { chooseDriver, probedDriver } from "./driver.ts";
 import { PodError } from "./errors.ts";
 import { resolve } from "./image.ts";
-import { MS_RDONLY } from "./ns/constants.ts";
-import { mount, umount } from "./ns/sys/namespace.ts";
-import { chainIds, layerLink } from "./storage/layers.ts";
+import { AT_FDCWD, MOUNT_ATTR_RDONLY, MS_RDONLY, O_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE } from "./ns/constants.ts";
+import { close, open } from "./ns/sys/file.ts";
+import { mount, moveMount, openTree, setMountAttributes, umount } from "./ns/sys/namespace.ts";
+import { treeOfLayers } from "./storage/drivers/btrfs.ts";
+import { chainIds, layerDir, layerLink } from "./storage/layers.ts";
 import { paths } from "./storage/store.ts";
 
 export interface MountedImage {
@@ -23,14 +25,30 @@ export async function mountImage(text: string): Promise<string> {
   const path = pathOf(image.id);
   if (mounted.some(({ id }) => id === image.id)) return path;
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  // Without a writable layer an overlay needs two at least: the second is the empty folder that is mounted on.
-  const layers = chainIds(image.config.rootfs.diff_ids).toReversed().map(layerLink);
-  const lower = `lowerdir=${[...layers, `mounts/${basename(path)}`].join(":")}`;
-  process.chdir(paths.root);
-  if (chooseDriver(config.storageDriver) === "overlay")
-    mount("overlay", path, "overlay", MS_RDONLY, `${lower},userxattr`);
-  else mountFuse(path, `${lower},ro`);
+  mountLayers(chainIds(image.config.rootfs.diff_ids), path);
   return path;
+}
+
+/** Where the driver needs no overlay for containers, none is made where that can be. */
+function mountLayers(layers: string[], path: string): void {
+  const driver = chooseDriver(config.storageDriver);
+  if (driver === "btrfs") return bindReadOnly(treeOfLayers(layers)!, path);
+  if (driver === "vfs" && layers.length === 1) return bindReadOnly(layerDir(layers[0]!), path);
+  // Without a writable layer an overlay needs two at least: the second is the empty folder that is mounted on.
+  const lower = `lowerdir=${[...layers.toReversed().map(layerLink), `mounts/${basename(path)}`].join(":")}`;
+  process.chdir(paths.root);
+  const usesKernel = driver === "overlay" || (driver === "vfs" && probedDriver().driver === "overlay");
+  if (usesKernel) mount("overlay", path, "overlay", MS_RDONLY, `${lower},userxattr`);
+  else mountFuse(path, `${lower},ro`);
+}
+
+function bindReadOnly(source: string, path: string): void {
+  const target = open(path, O_PATH);
+  const clone = openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  setMountAttributes(clone, { set: MOUNT_ATTR_RDONLY }, path);
+  moveMount(clone, target, path);
+  close(clone);
+  close(target);
 }
 
 /** fuse-overlayfs goes to the background, and ends with its mount. */

@@ -7,6 +7,7 @@ import { readBody, send } from "./net/http.ts";
 import { putNewImage } from "./new-image.ts";
 import { parsePlatform } from "./platform.ts";
 import { blobPath } from "./storage/blobs.ts";
+import { decompressByProgram } from "./storage/decompress.ts";
 import { recordImageEvent } from "./storage/events.ts";
 import { holdLease, type Image } from "./storage/images.ts";
 import { makeLayer } from "./storage/layer-making.ts";
@@ -23,14 +24,14 @@ export interface ImportOptions {
 
 const answerTimeoutMs = 30_000;
 
-/** `source`: a file, an http or https URL, or `-` for stdin; gzip, zstd or plain. PodError where it is no tar archive. */
+/** `source`: a file, an http or https URL, or `-` for stdin; compressed or plain. PodError where it is no tar archive. */
 export async function importImage(source: string, options: ImportOptions): Promise<Image> {
   const { changes, name, message = `Imported from ${source}` } = options;
   const { os, architecture, variant } = parsePlatform(options.platform);
   const settings = applyChanges({}, changes);
   const lease = holdLease([]);
   try {
-    const { diffId, blob } = await makeLayer(open(source), [], lease.add);
+    const { diffId, blob } = await makeLayer(decompressByProgram(open(source)), [], lease.add);
     const created = new Date().toISOString();
     const config = {
       created,

@@ -2,7 +2,7 @@
 
 import type { ConsolaInstance } from "consola/core";
 import { config } from "./config.ts";
-import { hasCode } from "./errors.ts";
+import { formatError, hasCode, hintOf } from "./errors.ts";
 import { compileTemplate } from "./format/evaluate.ts";
 import { headingFunctions } from "./format/functions.ts";
 import { alignTabs } from "./format/table.ts";
@@ -79,6 +79,12 @@ function notes(): ConsolaInstance {
 /** `warning: …` on stderr: something is not as the user may think. */
 export function warn(text: string): void {
   notes().warn(text);
+}
+
+/** An error that does not keep the rest from being done. */
+export function warnOf(error: Error): void {
+  const hint = hintOf(error);
+  warn(hint ? `${formatError(error)}\nhint: ${hint}` : formatError(error));
 }
 
 /** `note: …` on stderr: something was done that the user did not ask for in so many words. */

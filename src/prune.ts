@@ -3,7 +3,7 @@
 import { familiarName, parseReference } from "./reference.ts";
 import { repairContainers } from "./repair.ts";
 import { ownBytes } from "./storage/container-files.ts";
-import { type Container, deleteContainer, isAlive, listContainers } from "./storage/containers.ts";
+import { type Container, deleteContainer, isAlive, listContainers, passOver } from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
@@ -17,7 +17,7 @@ export function pruneContainers(select: (containers: Container[]) => Container[]
   repairContainers();
   const deleted: string[] = [];
   let reclaimedBytes = 0;
-  for (const { record } of select(listContainers().filter(isStopped))) {
+  for (const { record } of select(listContainers(undefined, passOver).filter(isStopped))) {
     reclaimedBytes += ownBytes(record);
     deleteContainer(record)();
     deleted.push(record.id);

@@ -8,15 +8,18 @@ import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import {
+  type Container,
+  type ContainerState,
   deleteContainer,
   isAlive,
   listContainers,
   type ProcessIdentity,
+  passOver,
   putState,
   readContainer,
   sweepNames,
 } from "./storage/containers.ts";
-import { recordContainerEvent } from "./storage/events.ts";
+import { recordDeath } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
 
@@ -26,17 +29,29 @@ import { sweepLeases } from "./storage/leases.ts";
  * first, and monitors at their end; in the user's namespace. Several may do so at once.
  */
 export function repairContainers(): void {
-  for (const { record, state } of listContainers()) {
-    if (!state.monitor || isAlive(state.monitor)) continue;
-    if (state.init) killProcess(state.init);
-    removeCgroupOf(state.monitor.pid, state.cgroup);
-    if (record.autoRemove) deleteContainer(record)();
-    else recordEnd(record.id);
-  }
+  for (const container of listContainers(hasLostMonitor, passOver)) repairContainer(container);
   sweepCgroups();
   sweepNames();
   sweepLeases();
   sweepTemporary();
+}
+
+/** The same for one. */
+export function repairContainer({ record, state }: Container): void {
+  if (!hasLostMonitor(state)) return;
+  if (state.init) killProcess(state.init);
+  removeCgroupOf(state.monitor!.pid, state.cgroup);
+  if (record.autoRemove) removeEnded({ record, state });
+  else recordEnd(record.id);
+}
+
+function hasLostMonitor({ monitor }: ContainerState): boolean {
+  return monitor !== undefined && !isAlive(monitor);
+}
+
+function removeEnded({ record, state }: Container): void {
+  if (state.status === "exited" && !state.finished) recordDeath(record, state.exitCode);
+  deleteContainer(record)();
 }
 
 function recordEnd(id: string): void {
@@ -45,8 +60,7 @@ function recordEnd(id: string): void {
     if (!container) return; // removed meanwhile
     const { state } = container;
     const finished = state.status === "exited" ? (state.finished ?? new Date().toISOString()) : undefined;
-    if (finished && !state.finished)
-      recordContainerEvent("die", container.record, { exitCode: String(state.exitCode) });
+    if (finished && !state.finished) recordDeath(container.record, state.exitCode);
     putState(id, { ...state, finished, monitor: undefined, init: undefined, cgroup: undefined });
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;

@@ -175,7 +175,7 @@ export class Streams {
   /** One round of the loop: waits for the next event, and answers all that are there. */
   pump(): void {
     if (this.first) this.takeFrames(this.first.early.splice(0), this.first);
-    for (const client of this.clients) if (!client.isOpen) this.hooks.onGone(client);
+    for (const client of this.clients) if (!client.isOpen) this.clientGone(client);
     this.clients = this.clients.filter(({ isOpen }) => isOpen);
     const actions: { fd: number; events: number; action: () => void }[] = [];
     const inputIsFull = this.input.sizeBytes >= queueLimitBytes;
@@ -213,7 +213,12 @@ export class Streams {
   private readClient(client: Client): void {
     const frames = client.isOpen ? client.receive(this.buffer) : undefined;
     if (frames) this.takeFrames(frames, client);
-    else if (client === this.first) this.endInput();
+  }
+
+  /** Also before the program began: the command may have been killed meanwhile. */
+  private clientGone(client: Client): void {
+    this.hooks.onGone(client);
+    if (client === this.first) this.endInput();
   }
 
   private takeFrames(frames: Frame[], client: Client): void {

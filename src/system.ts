@@ -8,7 +8,7 @@ import { ConflictError } from "./errors.ts";
 import { planCgroup } from "./ns/cgroup.ts";
 import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
-import { listContainers } from "./storage/containers.ts";
+import { listContainers, passOver } from "./storage/containers.ts";
 import { removeTree, withLock } from "./storage/files.ts";
 import { listSummaries } from "./storage/images.ts";
 import { leaseHolders, leasesLock } from "./storage/leases.ts";
@@ -17,7 +17,7 @@ import { build } from "./version.ts";
 
 /** Docker's field names, and a few of pod's own. `MemTotal` in bytes; id mappings are the lines of /proc/PID/uid_map. */
 export function systemInfo() {
-  const containers = listContainers();
+  const containers = listContainers(undefined, passOver);
   const alive = containers.filter(({ state }) => state.status === "running");
   const paused = alive.filter(({ state }) => state.paused).length;
   const probed = probedDriver();
@@ -79,7 +79,7 @@ export async function reset(): Promise<void> {
   const deadline = performance.now() + patienceSeconds * 1000;
   for (;;) {
     repairContainers();
-    for (const { record } of listContainers()) await remove(record.id, { force: true });
+    for (const id of containerIds()) remove(id, { force: true });
     const holders = withLock(leasesLock, clearUnlessUsed);
     if (holders.length === 0) return;
     if (performance.now() > deadline) {
@@ -89,6 +89,12 @@ export async function reset(): Promise<void> {
     }
     await Bun.sleep(50);
   }
+}
+
+function containerIds(): string[] {
+  const damaged: string[] = [];
+  const whole = listContainers(undefined, ({ id }) => damaged.push(id));
+  return [...whole.map(({ record }) => record.id), ...damaged];
 }
 
 /** Who brings something into the store has a lease, and gets none while this runs. Returns their pids. */

@@ -4,6 +4,7 @@ import { NotFoundError, UsageError } from "./errors.ts";
 import {
   displayName,
   familiarName,
+  familiarRepository,
   formatReference,
   parseReference,
   type Reference,
@@ -42,6 +43,9 @@ export function parseTarget(text: string): Reference {
     throw new UsageError(`Error parsing reference: ${JSON.stringify(text)} is not a valid repository/tag`, { cause });
   }
   if (reference.digest) throw new UsageError("refusing to create a tag with a digest reference");
+  if (familiarRepository(reference) === "sha256") {
+    throw new UsageError("refusing to create an ambiguous tag using digest algorithm as name");
+  }
   return withDefaultTag(reference);
 }
 

@@ -67,6 +67,8 @@ test("the host name is the short id, the one given, or the host's own with its n
 test("binds: relative sources, read-only, and what is refused", () => {
   expect(parseBind("/a:/b")).toEqual({ source: "/a", destination: "/b", readonly: false });
   expect(parseBind("./a:/b/../c:ro")).toEqual({ source: `${process.cwd()}/a`, destination: "/c", readonly: true });
+  expect(() => record({ binds: ["/a:/x", "/b:/x/"] })).toThrow("Duplicate mount point: /x");
+  expect(() => record({ binds: ["/a:/x"], tmpfs: ["/x"] })).toThrow("Duplicate mount point: /x");
   expect(() => parseBind("data:/b")).toThrow("named volumes are not supported yet: data");
   expect(() => parseBind("/a:b")).toThrow("must be absolute");
   expect(() => parseBind("/a:/")).toThrow("must be absolute, and not /");

@@ -8,7 +8,7 @@ import * as output from "../output.ts";
 import { familiarName, familiarRepository, parseReference } from "../reference.ts";
 import type { ImageConfig } from "../spec.ts";
 import { readJsonBlob } from "../storage/blobs.ts";
-import { listContainers } from "../storage/containers.ts";
+import { listContainers, passOver } from "../storage/containers.ts";
 import {
   createdMs,
   findImage,
@@ -95,7 +95,7 @@ function checkTree(options: { quiet: boolean; noTrunc: boolean; digests: boolean
 }
 
 function usedIds(): Set<string> {
-  return new Set(listContainers().map(({ record }) => record.image.id));
+  return new Set(listContainers(undefined, passOver).map(({ record }) => record.image.id));
 }
 
 /** Of an image with several names those that were asked for. */

@@ -54,7 +54,10 @@ function listed(options: Options<typeof args>): string {
   const isShown = showsAll
     ? undefined
     : ({ status, restarting }: ContainerState) => status === "running" || restarting === true;
-  const containers = applyFilters(listContainers(isShown), options.filter, containerTests).slice(0, last);
+  const containers = applyFilters(listContainers(isShown, output.warnOf), options.filter, containerTests).slice(
+    0,
+    last,
+  );
   const named = new Set(listSummaries().flatMap(({ id, references }) => (references.length ? [id] : [])));
   const rows = containers.map((container) =>
     containerRow(container, { full: options.noTrunc, imageIsNamed: named.has(container.record.image.id) }),

@@ -18,7 +18,7 @@ export default defineCommand({
   async run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
     if (!options.force) {
-      output.write("stdout", warning(listContainers(), listImages()));
+      output.write("stdout", warning(listContainers(undefined, output.warnOf), listImages()));
       if (!confirm("Are you sure you want to continue?")) return;
     }
     await reset();

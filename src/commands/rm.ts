@@ -15,9 +15,13 @@ export default defineCommand({
   args,
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
-    await forEach(operands, options.force, async (name) => {
-      await container.remove(name, { force: options.force });
-      output.line(name);
-    });
+    try {
+      await forEach(operands, options.force, (name) => {
+        container.remove(name, { force: options.force });
+        output.line(name);
+      });
+    } finally {
+      container.repairContainers(); // also where nothing was found: killed commands leave more than records
+    }
   },
 });

@@ -3,7 +3,7 @@ import { type OptionDefs, type Options, parseOptions } from "../args.ts";
 import { statsListStyle, statsRow } from "../format/stats.ts";
 import * as output from "../output.ts";
 import { StatsReader } from "../stats.ts";
-import { findContainer, listContainers } from "../storage/containers.ts";
+import { findContainer, listContainers, passOver } from "../storage/containers.ts";
 
 const args = {
   all: { type: "boolean", alias: "a", description: "Show all containers (default shows just running)" },
@@ -39,5 +39,5 @@ export default defineCommand({
 /** Asked each time: containers come and go. */
 function chosen(names: string[], { all }: Options<typeof args>) {
   if (names.length) return names.map(findContainer);
-  return listContainers(all ? undefined : ({ status }) => status === "running");
+  return listContainers(all ? undefined : ({ status }) => status === "running", passOver);
 }

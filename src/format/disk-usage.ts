@@ -49,12 +49,11 @@ function totalRow(type: string, { total, active, sizeBytes, reclaimableBytes }: 
   };
 }
 
-export function imageUsageRows({ image, sizeBytes, sharedBytes, containers }: ImageUsage) {
+export function imageUsageRows({ image, sharedBytes, containers }: ImageUsage) {
   return imageRows(image).map((row) => ({
     ...row,
-    Size: formatSize(sizeBytes, 4),
-    SharedSize: formatSize(sharedBytes, 4),
-    UniqueSize: formatSize(sizeBytes - sharedBytes, 4),
+    SharedSize: formatSize(sharedBytes),
+    UniqueSize: formatSize(image.sizeBytes - sharedBytes),
     Containers: String(containers.length),
   }));
 }

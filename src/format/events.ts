@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { formatObject } from "../output.ts";
-import type { PodEvent } from "../storage/events.ts";
+import { eventTypes, type PodEvent } from "../storage/events.ts";
 import { type FilterTests, hasLabel } from "./filters.ts";
 import { goMap } from "./go-values.ts";
 
@@ -49,8 +49,6 @@ function toJson(event: PodEvent): string {
   return `${JSON.stringify(known).slice(0, -1)},"timeNano":${event.timeNs}}`;
 }
 
-const types = ["container", "image"];
-
 export const eventTests: FilterTests<PodEvent> = {
   container:
     (value) =>
@@ -70,9 +68,13 @@ export const eventTests: FilterTests<PodEvent> = {
     (value) =>
     ({ attributes }) =>
       hasLabel(attributes, value),
+  network:
+    (value) =>
+    ({ type, id }) =>
+      type === "network" && id === value,
   scope: (value) => () => value === "local",
   type: (value) => {
-    if (types.includes(value)) return ({ type }) => type === value;
-    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${types.join(" and ")}` });
+    if (eventTypes.some((known) => known === value)) return ({ type }) => type === value;
+    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${eventTypes.join(", ")}` });
   },
 };

@@ -1,8 +1,8 @@
 /** slirp4netns(1): a network in user space, which gives a network namespace its way out without any privilege. */
 
 import { PodError } from "../errors.ts";
-import { O_CREAT, O_TRUNC, O_WRONLY } from "../ns/constants.ts";
-import { pipe, readInto } from "../ns/sys/descriptor.ts";
+import { O_CREAT, O_TRUNC, O_WRONLY, POLLIN } from "../ns/constants.ts";
+import { pipe, poll, readInto } from "../ns/sys/descriptor.ts";
 import { close, open, readText } from "../ns/sys/file.ts";
 import { spawn } from "../ns/sys/fork.ts";
 import { sessionEndSignals } from "../ns/sys/process.ts";
@@ -13,9 +13,12 @@ export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dn
 /** Larger than Ethernet's: twice the throughput, since each packet costs slirp4netns the same. */
 const mtuBytes = 65520;
 
+/** It needs some milliseconds. */
+const patienceSeconds = 10;
+
 export interface Slirp {
   pid: number;
-  /** Returns when the network works. Throws PodError with what slirp4netns said. */
+  /** Returns when the network works. Throws PodError with what slirp4netns said, or that it took too long. */
   waitReady(): void;
   /** slirp4netns ends when this is closed, also by this process's death. */
   exitFd: number;
@@ -55,9 +58,11 @@ export function startSlirp(options: {
     pid,
     exitFd: exit.writeFd,
     waitReady() {
-      const answer = readInto(ready.readFd, new Uint8Array(1)); // "1", or the end where it failed
+      const [isDecided] = poll([{ fd: ready.readFd, events: POLLIN }], patienceSeconds * 1000);
+      const answer = isDecided && readInto(ready.readFd, new Uint8Array(1)); // "1", or the end where it failed
       close(ready.readFd);
       if (answer) return;
+      if (!isDecided) throw slirpFailure(`it was not ready after ${patienceSeconds} seconds`);
       throw slirpFailure(readText(options.logFile));
     },
   };

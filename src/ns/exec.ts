@@ -34,6 +34,10 @@ export interface ExecRequest {
   fds: (number | null)[];
   /** The directory of the container's control group, where it has one. */
   cgroup?: string;
+  /** All is ready, and the program about to run. */
+  onStart(): void;
+  /** It has ended. Called in the process that waits for it, also where the caller has long gone. */
+  onEnd(exitCode: number): void;
 }
 
 /** As init sends them after the user's and the pid namespace, and before those of control groups and mounts. */
@@ -47,6 +51,7 @@ const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS];
 export function startInContainer(request: ExecRequest): { pid: number; terminal: number | undefined } {
   const { pid, channel, terminal } = enterByCopy(request);
   for (const fd of new Set(request.fds)) if (fd !== null) close(fd);
+  request.onStart();
   tellInit(channel, {});
   awaitProgram(channel, request.process.args[0]!);
   return { pid, terminal };
@@ -118,7 +123,9 @@ function join(channel: number, request: ExecRequest): number {
   }
   close(channel); // the other descriptors close with this process, which ends with the program
   const { code, signal } = waitPid(pid, true)!;
-  return signal ? 128 + signal : code;
+  const exitCode = signal ? 128 + signal : code;
+  request.onEnd(exitCode);
+  return exitCode;
 }
 
 function enter(fd: number, kind: number): void {

@@ -153,7 +153,7 @@ function readBounded(fd: number, path: string): string {
   const { mode, size } = statAt(fd, "");
   if ((mode & S_IFMT) !== S_IFREG) return "";
   if (size > fileMaximumBytes) throw new PodError(`${path} of the container is too large: ${size} bytes`);
-  return readDescriptor(fd).toString();
+  return readDescriptor(fd, path, fileMaximumBytes).toString(); // it may be growing
 }
 
 /** HOME is the user's, unless the image or the caller set it. */

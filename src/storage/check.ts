@@ -126,7 +126,7 @@ async function checkContainer(id: string, report: Report): Promise<void> {
   try {
     container = readContainer(id);
   } catch (error) {
-    const remedy = `save what you need from ${containerDir(id)}/upper, then remove that folder in \`pod unshare\``;
+    const remedy = `save what you need from ${containerDir(id)}/upper, then \`pod rm ${id.slice(0, 12)}\``;
     return await report({ object: `container ${id.slice(0, 12)}`, fault: formatError(error), remedy });
   }
   if (!container) return; // removed meanwhile

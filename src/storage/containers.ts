@@ -1,7 +1,7 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
 import { join } from "node:path";
-import { ConflictError, hasCode, NotFoundError, PodError } from "../errors.ts";
+import { ConflictError, DamagedContainerError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import type { Health, HealthAction, Healthcheck } from "../health.ts";
 import type { LogConfig } from "../log-options.ts";
 import { O_RDWR } from "../ns/constants.ts";
@@ -180,7 +180,12 @@ function takeName(temporary: string, record: ContainerRecord): void {
 
 /** The record is the truth: a link that it does not know of was left by a rename that was killed. */
 function hasName(id: string, name: string): boolean {
-  return readRecord(id)?.name === name;
+  try {
+    return readRecord(id)?.name === name;
+  } catch (error) {
+    if (error instanceof DamagedContainerError) return true; // it may have been so
+    throw error;
+  }
 }
 
 /** Of the container that has exactly this name. */
@@ -189,8 +194,17 @@ export function idOfName(name: string): string | undefined {
   return owner !== undefined && hasName(owner, name) ? owner : undefined;
 }
 
+/** Throws DamagedContainerError where the file is no record. */
 function readRecord(id: string): ContainerRecord | undefined {
-  return readJson<ContainerRecord>(join(containerDir(id), "container.json"));
+  const hint = `\`pod rm ${id.slice(0, 12)}\` gives it up; what it wrote is in ${containerDir(id)}/upper`;
+  let record: ContainerRecord | undefined;
+  try {
+    record = readJson(join(containerDir(id), "container.json"));
+  } catch (cause) {
+    throw cause instanceof PodError ? new DamagedContainerError(id, { cause: cause.cause, hint }) : cause;
+  }
+  if (record !== undefined && record?.id !== id) throw new DamagedContainerError(id, { hint });
+  return record;
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
@@ -257,16 +271,32 @@ function overwrite(file: string, text: string): void {
   }
 }
 
-/** All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read. */
-export function listContainers(wanted?: (state: ContainerState) => boolean): Container[] {
+/**
+ * All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read.
+ * `onDamaged` is told of those whose record is damaged; without it the first such error is thrown.
+ */
+export function listContainers(
+  wanted?: (state: ContainerState) => boolean,
+  onDamaged?: (error: DamagedContainerError) => void,
+): Container[] {
   if (!existsSync(paths.containers)) return [];
   return readdirSync(paths.containers)
-    .map((id) => readContainer(id, wanted))
-    .filter((container) => container !== undefined)
+    .flatMap((id) => {
+      try {
+        return readContainer(id, wanted) ?? [];
+      } catch (error) {
+        if (!onDamaged || !(error instanceof DamagedContainerError)) throw error;
+        onDamaged(error);
+        return [];
+      }
+    })
     .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
 }
 
-/** By name, id, or a prefix of the id that fits one only. Throws NotFoundError or ConflictError. */
+/** For listContainers(): the others are what matters. */
+export function passOver(): void {}
+
+/** By name, id, or a prefix of the id that fits one only. Throws NotFoundError, ConflictError or DamagedContainerError. */
 export function findContainer(text: string): Container {
   const name = text.replace(/^\//, "");
   const named = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) ? readName(name) : undefined;
@@ -305,10 +335,15 @@ function readState(id: string): ContainerState | undefined {
   }
 }
 
-/** The record and its true state; undefined where it is gone, or not `wanted`. */
-export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
+/** What became of it, also where its record is damaged; undefined where it is gone. */
+export function readTrueState(id: string): ContainerState | undefined {
   const written = readState(id);
-  const state = written && trueState(written);
+  return written && trueState(written);
+}
+
+/** The record and its true state; undefined where it is gone, or not `wanted`. Throws DamagedContainerError. */
+export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
+  const state = readTrueState(id);
   if (!state || wanted?.(state) === false) return undefined;
   const record = readRecord(id);
   return record && { record, state };
@@ -342,7 +377,6 @@ export function identify(pid: number): ProcessIdentity {
 }
 
 /**
-/**
  * Deletes a container: it disappears in one moment, with its name; what another process has deleted already is no
  * error. The function that comes back deletes its files; a later command does that, should this process end first. The
  * caller made sure that nothing runs.
@@ -357,6 +391,18 @@ export function deleteContainer(record: ContainerRecord): () => void {
     }
     for (const name of new Set([record.name, current.name])) {
       if (readName(name) === record.id) rmSync(join(paths.names, name), { force: true });
+    }
+  });
+  return () => removeTree(trash);
+}
+
+/** The same for one whose record is damaged. */
+export function deleteDamaged(id: string): () => void {
+  const trash = makeTemporaryDir();
+  withLock("names", () => {
+    if (existsSync(containerDir(id))) renameSync(containerDir(id), join(trash, id));
+    for (const name of readdirSync(paths.names)) {
+      if (readName(name) === id) rmSync(join(paths.names, name), { force: true });
     }
   });
   return () => removeTree(trash);

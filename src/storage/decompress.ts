@@ -7,10 +7,59 @@ const magics = {
   zstd: [0x28, 0xb5, 0x2f, 0xfd], // RFC 8878
 };
 
+/** By the digits of their first ten bytes: a tar archive begins with a name, which may begin with bzip2's `BZh`. */
+export const programMagics = { bzip2: /^425a683.314159265359/, xz: /^fd377a585a00/ };
+const packages = { bzip2: "bzip2", xz: "xz-utils" };
+
+/** The bytes of `source`; the plain ones where those are bzip2's or xz's, which no layer is: made by the program of that name. */
+export async function* decompressByProgram(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  const head = await readHead(chunks, 10);
+  const all = withHead(head, chunks);
+  const digits = head.toString("hex", 0, 10);
+  const names = Object.keys(programMagics) as (keyof typeof programMagics)[];
+  const program = names.find((name) => programMagics[name].test(digits));
+  yield* program ? runProgram(program, all) : all;
+}
+
+async function* runProgram(name: keyof typeof packages, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const program = Bun.which(name);
+  if (!program) {
+    const hint = `install it (Debian, Ubuntu: sudo apt install ${packages[name]})`;
+    throw new PodError(`the archive is compressed by ${name}, which is not installed`, { hint });
+  }
+  const child = Bun.spawn([program, "-dc"], { stdin: "pipe", stdout: "pipe", stderr: "ignore" });
+  const fed = feed(child.stdin, source).catch((error: unknown) => {
+    child.kill("SIGKILL");
+    return { error };
+  });
+  try {
+    for await (const chunk of child.stdout) yield chunk;
+    const failure = await fed;
+    if (failure) throw failure.error;
+    if ((await child.exited) !== 0) throw new PodError(`the ${name} data is damaged or cut short`);
+  } finally {
+    child.kill("SIGKILL"); // where its output is no longer wanted
+  }
+}
+
+/** Throws what reading fails with. A program that does not want more has said why. */
+async function feed(stdin: Bun.FileSink, source: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of source) {
+    try {
+      stdin.write(chunk);
+      await stdin.flush();
+    } catch {
+      return;
+    }
+  }
+  await stdin.end();
+}
+
 /** The plain bytes of `source`, which is read to its end. gzip and zstd are decompressed on another thread. */
 export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
-  const head = await readHead(chunks);
+  const head = await readHead(chunks, 4);
   const all = withHead(head, chunks);
   const kind = kindOf(head);
   if (kind === "plain") {
@@ -39,9 +88,9 @@ export function kindOf(head: Uint8Array): keyof typeof magics | "plain" {
 }
 
 /** The first bytes, enough to tell the kind; fewer only of a shorter source. */
-async function readHead(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
+async function readHead(chunks: AsyncIterator<Uint8Array>, bytes: number): Promise<Buffer> {
   let head = Buffer.alloc(0);
-  while (head.length < 4) {
+  while (head.length < bytes) {
     const { value, done } = await chunks.next();
     if (done) break;
     head = Buffer.concat([head, value]);

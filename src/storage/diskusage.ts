@@ -1,20 +1,22 @@
-/** What the store takes on disk, and what of it could be freed. Bytes are of allocated blocks; what is shared counts once. */
+/**
+ * What the store takes on disk, and what of it could be freed. Bytes are of allocated blocks, and what is shared counts once; but of
+ * single images they are those of their files, as everywhere.
+ */
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ownBytes } from "./container-files.ts";
-import { type Container, listContainers } from "./containers.ts";
+import { type Container, listContainers, passOver } from "./containers.ts";
 import { isGivenUp } from "./garbage.ts";
-import { type Image, listImages } from "./images.ts";
-import { layerName } from "./layers.ts";
+import { type Image, layerSizes, listImages } from "./images.ts";
+import { chainIds, layerName } from "./layers.ts";
 import { paths } from "./store.ts";
 import { allocatedBytes } from "./usage.ts";
 import { partsOf } from "./used.ts";
 
 export interface ImageUsage {
   image: Image;
-  /** Blobs and extracted layers; `sharedBytes` of them belong to other images too. */
-  sizeBytes: number;
+  /** Of the files of its layers that other images have too; `image.sizeBytes` is the sum of all, as `images` tells it. */
   sharedBytes: number;
   /** Ids of the containers that use it. */
   containers: string[];
@@ -42,11 +44,11 @@ export interface DiskUsage {
 /** Looks at every file of the store: to be called in the user's namespace. */
 export function diskUsage(): DiskUsage {
   const sizes = sizesByName();
-  const containers = listContainers().map((container) => ({
+  const containers = listContainers(undefined, passOver).map((container) => ({
     container,
     sizeBytes: ownBytes(container.record),
   }));
-  const images = imageUsages(sizes, containers);
+  const images = imageUsages(containers);
   const stopped = containers.filter(({ container }) => container.state.status !== "running");
   return {
     images,
@@ -76,17 +78,13 @@ function sizesByName(): Map<string, number> {
   return sizes;
 }
 
-function imageUsages(sizes: Map<string, number>, containers: ContainerUsage[]): ImageUsage[] {
-  const images = listImages().map((image) => ({ image, parts: new Set(partsOf(image)) }));
+function imageUsages(containers: ContainerUsage[]): ImageUsage[] {
+  const images = listImages().map((image) => ({ image, layers: chainIds(image.config.rootfs.diff_ids) }));
   const users = new Map<string, number>();
-  for (const { parts } of images) for (const name of parts) users.set(name, (users.get(name) ?? 0) + 1);
-  return images.map(({ image, parts }) => ({
+  for (const { layers } of images) for (const name of layers) users.set(name, (users.get(name) ?? 0) + 1);
+  return images.map(({ image, layers }) => ({
     image,
-    sizeBytes: sumOf(sizes, [...parts]),
-    sharedBytes: sumOf(
-      sizes,
-      [...parts].filter((name) => users.get(name)! > 1),
-    ),
+    sharedBytes: sum(layerSizes(image).filter((_, index) => users.get(layers[index]!)! > 1)),
     containers: containers
       .filter(({ container }) => container.record.image.id === image.id)
       .map(({ container }) => container.record.id),

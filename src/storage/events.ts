@@ -9,11 +9,13 @@ import type { ContainerRecord } from "./containers.ts";
 import { withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
+export const eventTypes = ["container", "image", "network"] as const;
+
 export interface PodEvent {
-  type: "container" | "image";
+  type: (typeof eventTypes)[number];
   /** Docker's word for it: `create`, `die`, `pull` … */
   action: string;
-  /** Of the container; of the image, or its name where Docker names that. */
+  /** Of the container; of the image, or its name where Docker names that; of the network its name, for it has no id. */
   id: string;
   attributes: Record<string, string>;
   /** Nanoseconds since 1970, in decimal. */
@@ -30,6 +32,36 @@ export function recordContainerEvent(
   attributes: Record<string, string> = {},
 ): void {
   recordEvent("container", action, id, { ...labels, image: image.reference, name, ...attributes });
+}
+
+/** With Docker the network comes before the program, and goes after it. */
+export function recordStart(record: ContainerRecord): void {
+  recordNetworkEvent("connect", record);
+  recordContainerEvent("start", record);
+}
+
+export function recordDeath(record: ContainerRecord, exitCode: number | undefined): void {
+  recordContainerEvent("die", record, { exitCode: String(exitCode) });
+  recordNetworkEvent("disconnect", record);
+}
+
+function recordNetworkEvent(action: string, { id, network: { mode } }: ContainerRecord): void {
+  recordEvent("network", action, mode, { container: id, name: mode, type: mode === "none" ? "null" : mode });
+}
+
+/** What is told of a program that is run beside a container's own; `onEnd` in the process that has waited for it. */
+export function execEvents(record: ContainerRecord, command: string[]) {
+  const execID = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  const words = command.join(" ");
+  return {
+    onStart(): void {
+      recordContainerEvent(`exec_create: ${words}`, record, { execID });
+      recordContainerEvent(`exec_start: ${words}`, record, { execID });
+    },
+    onEnd(exitCode: number): void {
+      recordContainerEvent("exec_die", record, { execID, exitCode: String(exitCode) });
+    },
+  };
 }
 
 /** `name` is what people write: `alpine:latest`. */

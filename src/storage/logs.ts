@@ -104,9 +104,9 @@ export class LogReader {
     for (let found = this.nextRecord(); found; found = this.nextRecord()) {
       const { record, position } = found;
       const start = Math.max(this.dataAt, this.skip);
-      if (record.isCut && record.end > start) throw cutOff();
+      if (record.isCut && record.end > start && !this.hasBefore(position)) throw cutOff();
       this.dataAt = record.end;
-      if (record.isCut || this.dataAt <= start || !this.isWanted(record.timeNs)) continue;
+      if (this.dataAt <= start || !this.isWanted(record.timeNs)) continue;
       const length = this.dataAt - start;
       if (this.chunk.length < length) this.chunk = Buffer.alloc(length);
       const count = readSync(this.data, this.chunk, 0, length, start);
@@ -137,10 +137,19 @@ export class LogReader {
   }
 
   /** Data goes after its records have: so what was read is right if its record still is what it was. */
-  private checkThere({ end }: LogRecord, position: number): void {
+  private checkThere({ end, isCut }: LogRecord, position: number): void {
+    const now = this.recordAt(position);
+    if (!now || now.isCut !== isCut || now.end !== end || (isCut && !this.hasBefore(position))) throw cutOff();
+  }
+
+  /** Whether the cut at this record has not gone on: records go before data, and its writer may have been killed. */
+  private hasBefore(position: number): boolean {
+    return position > 0 && this.recordAt(position - recordBytes) !== undefined;
+  }
+
+  private recordAt(position: number): LogRecord | undefined {
     readSync(this.index, this.checked, 0, recordBytes, position);
-    const now = decodeRecord(this.checked);
-    if (!now || now.isCut || now.end !== end) throw cutOff();
+    return decodeRecord(this.checked);
   }
 
   /** Where what has not been cut off begins. */

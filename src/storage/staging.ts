@@ -4,7 +4,7 @@ import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:f
 import { join, posix } from "node:path";
 import { PodError } from "../errors.ts";
 import { toText } from "../ns/sys/bytes.ts";
-import { decompress } from "./decompress.ts";
+import { decompress, decompressByProgram } from "./decompress.ts";
 import { makeTemporaryDir, removeTree, writeAt } from "./files.ts";
 import { readFile } from "./reading.ts";
 import { type TarEntry, type TarHandler, tarReader } from "./tar.ts";
@@ -27,7 +27,7 @@ export class StagedArchive {
   readonly #links = new Map<string, string>();
   #count = 0;
 
-  /** Takes a whole archive: gzip, zstd or plain. A PodError says which member is wrong. */
+  /** Takes a whole archive: compressed or plain. A PodError says which member is wrong. */
   async readArchive(source: AsyncIterable<Uint8Array>): Promise<void> {
     const members = new Members(
       (name) => this.#create(name),
@@ -35,7 +35,7 @@ export class StagedArchive {
     );
     const reader = tarReader(members);
     try {
-      for await (const chunk of decompress(source)) reader.push(chunk);
+      for await (const chunk of decompress(decompressByProgram(source))) reader.push(chunk);
       reader.finish();
     } finally {
       members.close();

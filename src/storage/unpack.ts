@@ -30,6 +30,7 @@ import { close, ftruncate, makeDevice } from "../ns/sys/file.ts";
 import { readSync } from "../ns/sys/fs.ts";
 import { type Skipped, setAttributes, setAttributesAt, type Times } from "./attributes.ts";
 import { makeWay } from "./copytree.ts";
+import { programMagics } from "./decompress.ts";
 import { writeAt } from "./files.ts";
 import { isDirectory } from "./lower.ts";
 import { type TarEntry, type TarHandler, tarReader } from "./tar.ts";
@@ -49,8 +50,7 @@ export function unpackInto(folderFd: number, fd: number): number {
   return total;
 }
 
-/** A tar archive begins with a name, which may begin with bzip2's `BZh`: so all of its magic number counts. */
-const magicNumbers = { gzip: /^1f8b/, zstd: /^28b52ffd/, bzip2: /^425a683.314159265359/, xz: /^fd377a585a00/ };
+const magicNumbers = { gzip: /^1f8b/, zstd: /^28b52ffd/, ...programMagics };
 
 function refuseCompressed(head: Buffer): void {
   const digits = head.toString("hex", 0, 10);

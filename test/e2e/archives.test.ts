@@ -10,6 +10,8 @@ import { shell } from "./crafted.ts";
 import { onBothDrivers, quietRun } from "./harness.ts";
 import { podman, run, skopeo } from "./tools.ts";
 
+const compressed = (program: string, stdin: Uint8Array) => Bun.spawnSync([program, "-c"], { stdin }).stdout;
+
 const layers = [
   [folder("."), ...shell()],
   [
@@ -134,10 +136,16 @@ onBothDrivers("save and load", (host) => {
     expect(await podman(host, "image", "inspect", "-f", "{{.Id}}", "docker.io/team/app:1")).toBe(hex(Id));
   });
 
-  test("a Docker archive keeps ids and files, from stdin plain, gzip or zstd", async () => {
+  test("a Docker archive keeps ids and files, from stdin plain, gzip, zstd, bzip2 or xz", async () => {
     const { Id } = await inspect("other");
     const plain = readFileSync(at("d.tar"));
-    for (const stdin of [plain, Bun.gzipSync(plain), Bun.zstdCompressSync(plain)]) {
+    for (const stdin of [
+      plain,
+      Bun.gzipSync(plain),
+      Bun.zstdCompressSync(plain),
+      compressed("bzip2", plain),
+      compressed("xz", plain),
+    ]) {
       await clear();
       const { stdout, stderr } = await host.podWith({ stdin }, "load");
       expect({ stdout, stderr }).toEqual({
@@ -251,6 +259,16 @@ onBothDrivers("save and load", (host) => {
       "a cut gzip",
       () => Bun.gzipSync(readFileSync(at("a.tar"))).subarray(0, 200_000),
       "the gzip data is damaged or cut short",
+    ],
+    [
+      "a cut xz",
+      () => compressed("xz", readFileSync(at("a.tar"))).subarray(0, -100),
+      "the xz data is damaged or cut short",
+    ],
+    [
+      "a damaged bzip2",
+      () => compressed("bzip2", readFileSync(at("a.tar"))).fill(0, 100_000, 100_100),
+      "the bzip2 data is damaged or cut short",
     ],
     ["a missing blob", broken((dir) => rmSync(blobOf(dir, layerDigest()))), /it lacks the blob sha256:/],
     [

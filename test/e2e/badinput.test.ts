@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -359,6 +360,45 @@ describe("a bad host", () => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("a command killed between its word to start and the start leaves a container that runs, as in Docker", async () => {
+    const slow = `${Bun.which("sleep")} 1; exec ${Bun.which("slirp4netns")} "$@"`;
+    const script = "echo begun; cat; echo end of input; sleep 600";
+    const options = ["-i", "--name", "orphan", "starter", "sh", "-c", script];
+    const env = { ...host.env, PATH: programs({ slirp4netns: slow }) };
+    const command = Bun.spawn([binary, "run", ...options], { env, stdin: "pipe", stdout: "ignore", stderr: "ignore" });
+    await Bun.sleep(500);
+    expect(await host.must("ps", "-a", "--format", "{{.Names}} {{.State}}")).toBe("orphan created");
+    command.kill("SIGKILL");
+    await command.exited;
+    const log = async () => (await host.pod("logs", "orphan")).stdout;
+    for (const end = performance.now() + 10_000; !(await log()).includes("end"); await Bun.sleep(50)) {
+      expect(performance.now()).toBeLessThan(end);
+    }
+    expect(await log()).toBe("begun\nend of input\n");
+    expect(await host.must("ps", "--format", "{{.Names}} {{.State}}")).toBe("orphan running");
+    await host.must("rm", "-f", "orphan");
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
+  test("slirp4netns that never gets ready is not waited for without end", async () => {
+    const env = { PATH: programs({ slirp4netns: `exec ${Bun.which("sleep")} 600` }) };
+    const began = performance.now();
+    const result = await host.podWith({ env }, "run", "--rm", "starter", "true");
+    expectError(
+      result,
+      125,
+      /slirp4netns: it was not ready after 10 seconds\nhint: .*--network none or --network host/,
+    );
+    expect(performance.now() - began).toBeLessThan(15_000);
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
+  test("a missing xz says how to get it", async () => {
+    const stdin = Bun.spawnSync(["xz", "-c"], { stdin: Buffer.alloc(10_240) }).stdout;
+    const result = await host.podWith({ env: { PATH: programs({}) }, stdin }, "import", "-");
+    expectError(result, 1, /compressed by xz, which is not installed\nhint: install it .*apt install xz-utils/);
+  });
+
   test("fuse-overlayfs that dies as soon as it has mounted is told as such, and leaves nothing", async () => {
     const script = `${Bun.which("fuse-overlayfs")} "$@" &
 for target; do :; done
@@ -421,6 +461,11 @@ wait`;
     mkdirSync(closed, { mode: 0o500 });
     const readOnly = await host.podWith({ env: { XDG_DATA_HOME: "", HOME: closed } }, ...run, "starter", "true");
     expectError(readOnly, 125, /permission denied[\s\S]*hint: set XDG_DATA_HOME/);
+    for (const home of ["", "relative", "/"]) {
+      const homeless = await host.podWith({ env: { XDG_DATA_HOME: "", HOME: home } }, ...run, "starter", "true");
+      expectError(homeless, 125, /mkdir \/\.local: permission denied[\s\S]*hint: set XDG_DATA_HOME/);
+    }
+    expect(existsSync(join(host.work, "relative"))).toBe(false);
     const data = store();
     mkdirSync(join(data, "pod"));
     const give = Bun.spawnSync(["unshare", "--map-root-user", "--map-auto", "chown", "5:5", join(data, "pod")]);

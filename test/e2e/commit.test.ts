@@ -199,6 +199,8 @@ onAllDrivers("commit", (host) => {
     for (const [tag, stdin] of [
       ["gzip", Bun.gzipSync(plain)],
       ["zstd", Bun.zstdCompressSync(plain)],
+      ["bzip2", Bun.spawnSync(["bzip2", "-c"], { stdin: plain }).stdout],
+      ["xz", Bun.spawnSync(["xz", "-c"], { stdin: plain }).stdout],
       ["plain", plain],
     ] as const) {
       const { stdout } = await host.podWith(

@@ -14,6 +14,12 @@ afterAll(() => host.close(), 60_000);
 const events = (...args: string[]) => host.must("events", "--since", "1h", "--until", "0s", ...args);
 const actions = async (...args: string[]) => (await events("--format", "{{.Type}} {{.Action}}", ...args)).split("\n");
 
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 10_000; !(await isTrue()); await Bun.sleep(20)) {
+    if (performance.now() > deadline) throw new Error("ten seconds have passed");
+  }
+}
+
 test("a container's life is told in Docker's words and attributes", async () => {
   const options = ["--network", "none", "--name", "web", "-l", "stage=test"];
   await host.pod("run", "--rm", ...options, "starter", "sh", "-c", "exit 3");
@@ -42,10 +48,67 @@ test("what is done to a container is told", async () => {
   await host.must("rm", "-f", "idle");
   const told = (await events("--format", "{{.Action}}", "-f", "type=container", "-f", "container=busy")).split("\n");
   const stops = ["kill", "kill", "die", "stop"];
-  const before = ["create", "start", "exec_start: true", "exec_die", "pause", "unpause", "archive-path"];
+  const before = [
+    "create",
+    "start",
+    "exec_create: true",
+    "exec_start: true",
+    "exec_die",
+    "pause",
+    "unpause",
+    "archive-path",
+  ];
   expect(told).toEqual([...before, ...stops, "commit", "start", "restart"]);
   const renamed = await events("--format", "{{.Action}}", "-f", "container=idle");
   expect(renamed.split("\n")).toEqual(["rename", "kill", "die", "destroy"]);
+});
+
+test("an exec is told of to its end, also where nobody waits for it, or the command is killed", async () => {
+  await host.must("run", "-d", "--name", "execs", "--network", "none", "starter", "sleep", "100");
+  const told = () =>
+    events("-f", "container=execs", "-f", "event=exec_die", "--format", "{{.Actor.Attributes.exitCode}}");
+  await host.must("exec", "-d", "execs", "sh", "-c", "exit 5");
+  await until(async () => (await told()) === "5");
+  const waiting = host.spawn("exec", "execs", "sleep", "0.5");
+  await until(async () => (await events("-f", "event=exec_start: sleep 0.5")) !== "");
+  waiting.kill("SIGKILL");
+  await until(async () => (await told()) === "5\n0");
+  await host.pod("exec", "execs", "nosuch");
+  expect(await told()).toBe("5\n0\n127");
+  await host.must("exec", "-d", "execs", "sleep", "50");
+  await host.must("rm", "-f", "execs");
+  expect(await told()).toBe("5\n0\n127\n137");
+  const format = "{{.Action}} {{.Actor.Attributes.execID}}";
+  const lines = (await events("-f", "container=execs", "--format", format)).split("\n");
+  const ids = lines.flatMap((line) => /^exec_.* ([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
+  expect([ids.length, new Set(ids).size]).toEqual([12, 4]); // created, started and ended
+});
+
+test("so is a health check, by Docker's words for it", async () => {
+  const health = ["--health-cmd", "exit 1", "--health-interval", "100ms"];
+  await host.must("run", "-d", "--name", "checked", "--network", "none", ...health, "starter", "sleep", "100");
+  const told = async () => (await events("-f", "container=checked", "--format", "{{.Action}}")).split("\n");
+  await until(async () => (await told()).includes("exec_die"));
+  await host.must("rm", "-f", "checked");
+  const check = ["exec_create: /bin/sh -c exit 1", "exec_start: /bin/sh -c exit 1", "exec_die"];
+  expect((await told()).slice(0, 5)).toEqual(["create", "start", ...check]);
+});
+
+test("a container's network is told of: before its start, and after its end", async () => {
+  await host.must("run", "--rm", "--network", "host", "--name", "net", "starter", "true");
+  await host.pod("run", "--rm", "--network", "none", "--name", "dead", "starter", "nosuch"); // has none
+  const format = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}";
+  const life = (await events("--format", format)).split("\n").filter((line) => / (host|net) /.test(line));
+  expect(life.map((line) => line.replace(/ [0-9a-f]{64} .*/, ""))).toEqual([
+    "container create",
+    "container attach",
+    "network connect host host host",
+    "container start",
+    "container die",
+    "network disconnect host host host",
+    "container destroy",
+  ]);
+  expect(await actions("-f", "type=network", "-f", "network=host")).toEqual(["network connect", "network disconnect"]);
 });
 
 test("images are told of too, and filters choose", async () => {

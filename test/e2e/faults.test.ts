@@ -19,7 +19,14 @@ const commands: Record<string, string[]> = {
   stop: ["stop", "-t", "1"],
   restart: ["restart", "-t", "1"],
   "rm -f": ["rm", "-f"],
+  pause: ["pause"],
+  unpause: ["unpause"],
+  kill: ["kill"],
+  rename: ["rename"],
+  update: ["update", "--restart", "on-failure:3"],
 };
+/** After these nothing of the container runs. */
+const ends = ["stop", "rm -f", "kill"];
 const victims = ["command", "monitor", "init", "everything"] as const;
 const variants = [[], ["--init"], ["--restart", "always"], ["--init", "--restart", "always"]];
 const rounds = Number(process.env.POD_TEST_ROUNDS || Object.keys(commands).length * victims.length);
@@ -46,6 +53,7 @@ onBothDrivers("SIGKILL in a container's life", (host) => {
         } catch (error) {
           failures.push(`${JSON.stringify(round)}: ${(error as Error).message}`);
           await host.pod("rm", "-f", round.name);
+          await host.pod("rm", "-f", `${round.name}y`);
         }
       }
       expect(failures).toEqual([]);
@@ -69,8 +77,10 @@ async function playRound(host: Host, { name, command, victim, variant, delayMs }
   const create = ["create", "--name", name, "--network", "none", ...variant, "starter", "sh", "-c", script];
   if (command !== "create") await host.must(...create);
   if (command !== "create" && command !== "start") await host.must("start", name);
+  if (command === "unpause") await host.must("pause", name);
 
-  const operands = command === "exec" ? [name, "sleep", "0.2"] : [name];
+  const more: Record<string, string[]> = { exec: ["sleep", "0.2"], rename: [`${name}y`] };
+  const operands = [name, ...(more[command] ?? [])];
   const child = host.spawn(...(command === "create" ? create : [...commands[command]!, ...operands]));
   const family = new Family(child.pid, name);
   for (const until = performance.now() + delayMs; performance.now() < until; await Bun.sleep(1)) family.look("init");
@@ -80,19 +90,20 @@ async function playRound(host: Host, { name, command, victim, variant, delayMs }
   const code = exitCode(child)!;
   if (code !== 0 && code !== 137) expect(stderr).not.toBe("");
 
-  if (code === 0 && (command === "stop" || command === "rm -f")) {
+  if (code === 0 && ends.includes(command)) {
     await Bun.sleep(200); // its restart policy would have started it again by then
     expect(programs(name)).toEqual([]);
   }
-  const isThere = await expectTruth(host, name);
-  if (isThere) {
-    await host.must("start", name);
+  const found = await expectTruth(host, name);
+  if (found) {
+    if (found.status.endsWith("(Paused)")) await host.must("unpause", found.name);
+    await host.must("start", found.name);
     expect(await host.must("ps", "--format", "{{.Names}} {{.State}}")).toMatch(
-      new RegExp(`^${name} (running|restarting)$`),
+      new RegExp(`^${found.name} (running|restarting)$`),
     );
   }
-  const removed = await host.pod("rm", "-f", name);
-  if (isThere) expect(removed).toMatchObject({ code: 0, stderr: "" });
+  const removed = await host.pod("rm", "-f", found?.name ?? name);
+  if (found) expect(removed).toMatchObject({ code: 0, stderr: "" });
   expect(await host.must("ps", "-aq")).toBe("");
   expect(programs(name)).toEqual([]);
   expect(await host.leftoversWithoutImages()).toEqual([]);
@@ -127,15 +138,16 @@ function killHard(pid: number): void {
   }
 }
 
-/** What `ps` and `inspect` say becomes true within seconds. Returns whether there is such a container. */
-async function expectTruth(host: Host, name: string): Promise<boolean> {
+/** What `ps` and `inspect` say becomes true within seconds. Returns what there is of the container, which may have been renamed. */
+async function expectTruth(host: Host, name: string): Promise<{ name: string; status: string } | undefined> {
   const deadline = performance.now() + 10_000;
   for (;;) {
-    const status = await host.must("ps", "-a", "--filter", `name=^${name}$`, "--format", "{{.Status}}");
-    const pid = Number((await host.pod("inspect", "--format", "{{.State.Pid}}", name)).stdout);
+    const line = await host.must("ps", "-a", "--filter", `name=^${name}y?$`, "--format", "{{.Names}} {{.Status}}");
+    const [, itsName = name, status = ""] = /^(\S+) (.*)$/.exec(line) ?? [];
+    const pid = Number((await host.pod("inspect", "--format", "{{.State.Pid}}", itsName)).stdout);
     const runs = programs(name).length > 0;
     const isTrue = status.startsWith("Up") ? runs && isRunning(pid) : !runs && pid === 0;
-    if (isTrue) return status !== "";
+    if (isTrue) return status ? { name: itsName, status } : undefined;
     if (performance.now() > deadline) throw new Error(`ps: "${status}", pid ${pid}, programs ${programs(name)}`);
     await Bun.sleep(50);
   }

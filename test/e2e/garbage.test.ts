@@ -57,6 +57,12 @@ onBothDrivers("system df and the prunes", (host) => {
     expect(await host.must("system", "df", "--format", "{{.Type}}:{{.TotalCount}}")).toStartWith("Images:2\n");
     const all = JSON.parse(await host.must("system", "df", "-v", "--format", "json"));
     expect(all.Images.map((row: { Containers: string }) => row.Containers).toSorted()).toEqual(["0", "1"]);
+    const told = all.Images.map(({ ID, Size }: { ID: string; Size: string }) => `${ID} ${Size}`);
+    const listed = (await host.must("images", "--format", "{{.ID}} {{.Size}}")).split("\n");
+    expect(told.toSorted()).toEqual(listed.toSorted());
+    for (const { Size, SharedSize, UniqueSize } of all.Images) {
+      expect(bytes(SharedSize) + bytes(UniqueSize)).toBeWithin(bytes(Size) * 0.99, bytes(Size) * 1.01);
+    }
   });
 
   test("container prune asks, keeps what runs, and obeys its filters", async () => {

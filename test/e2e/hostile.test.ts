@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { Host, quietRun } from "./harness.ts";
+import { basename, join } from "node:path";
+import { Host, newHost, quietRun } from "./harness.ts";
 
 setDefaultTimeout(60_000);
 const host = new Host();
@@ -78,6 +78,47 @@ test.each(["", "null", "{}", "{"])(
     await host.must("rm", "broken");
   },
 );
+
+test.each(["", "null", "{}", "[]", '{"version": 1, "id": "'])(
+  "a container.json that is %j hides no other container, and rm and reset work",
+  async (content) => {
+    await host.must("create", "--name", "whole", "starter", "true");
+    await host.must("run", "-d", "--name", "broken", "--network", "none", "starter", "sleep", "600");
+    const folder = await folderOf("broken");
+    const id = basename(folder).slice(0, 12);
+    writeFileSync(join(folder, "container.json"), content);
+    const warning = expect.stringContaining(`warning: container ${id}: its container.json is damaged`);
+    expect(await host.pod("ps", "-a", "--format", "{{.Names}}")).toMatchObject({
+      code: 0,
+      stdout: "whole\n",
+      stderr: warning,
+    });
+    await host.must("run", "--rm", "--network", "none", "starter", "true");
+    await host.must("system", "df");
+    await host.must("info");
+    await host.must("container", "prune", "-f");
+    expect(await host.pod("system", "check")).toMatchObject({ code: 1, stdout: expect.stringContaining(id) });
+    expect(await host.pod("logs", "broken")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`pod rm ${id}`),
+    });
+    expect(await host.pod("create", "--name", "broken", "starter")).toMatchObject({ code: 125 });
+    expect(await host.pod("rm", "broken")).toMatchObject({ code: 1, stderr: expect.stringContaining("it runs") });
+    await host.must("rm", "-f", id);
+    await host.must("create", "--name", "broken", "starter");
+    await host.must("rm", "broken");
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  },
+);
+
+test("reset removes a container whose record is damaged, also one that runs", async () => {
+  const other = await newHost();
+  await other.must("run", "-d", "--name", "broken", "--network", "none", "starter", "sleep", "600");
+  const [id] = readdirSync(join(other.dataDir, "containers"));
+  writeFileSync(join(other.dataDir, "containers", id!, "container.json"), "null");
+  await other.must("create", "--name", "whole", "starter");
+  await other.close(); // resets, and finds what is left
+});
 
 test("an environment of 300 KB arrives", async () => {
   const options = Array.from({ length: 600 }, (_, i) => ["-e", `V${i}=${"x".repeat(500)}`]).flat();

@@ -2,6 +2,8 @@
 
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { encodeControl } from "../../src/frames.ts";
 import { isRunning } from "./family.ts";
 import { onBothDrivers } from "./harness.ts";
 
@@ -183,6 +185,25 @@ onBothDrivers("the life of a container", (host) => {
     const { code, stderr } = await host.pod("update", "changed");
     expect(code).toBe(1);
     expect(stderr).toContain("you must provide one or more flags when using this command");
+  });
+
+  test("a restart policy also holds where pod itself could not go on; where it could not start there is no other try", async () => {
+    const id = await runDetached("lost", obedient, "--restart", "on-failure");
+    const client = await Bun.connect({
+      unix: join(host.dataDir, "containers", id, "control"),
+      socket: { data() {} },
+    });
+    client.write(encodeControl({ kind: "signal", signal: 999 })); // from nobody but the user; no signal: EINVAL
+    const again = () => host.must("inspect", "--format", "{{.State.Status}} {{.RestartCount}}", "lost");
+    for (const end = performance.now() + 10_000; (await again()) !== "running 1"; await Bun.sleep(50)) {
+      expect(performance.now()).toBeLessThan(end);
+    }
+    client.end();
+    const told = await host.must("events", "--since", "1m", "--until", "0s", "-f", "container=lost", "-f", "event=die");
+    expect(told).toContain("exitCode=125");
+    await create("bad", "exit 0", "--restart", "always", "-w", "/etc/passwd/x");
+    expect((await host.pod("start", "bad")).code).toBe(125);
+    expect(await state("bad")).toStartWith("created ");
   });
 
   test("restart policies: on-failure counts, unless-stopped respects a stop, --rm excludes them", async () => {

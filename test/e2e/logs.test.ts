@@ -27,6 +27,28 @@ onBothDrivers("pod logs", (host) => {
     expect(await host.pod("logs", "both")).toMatchObject({ code: 0, stdout: "out\nunfinished", stderr: "err\n" });
   });
 
+  test("a log whose writer was killed while it cut it is read whole, or from the cut on", async () => {
+    await run("cutting", "echo one; sleep 0.1; echo two; echo 2; sleep 0.1; echo three");
+    const file = join(
+      host.dataDir,
+      "containers",
+      await host.must("inspect", "-f", "{{.Id}}", "cutting"),
+      "container.log",
+    );
+    const cut = readFileSync(`${file}.index`);
+    cut.writeUInt32LE(8, 16 + 8); // the second record: the log is to begin before "2"
+    cut.writeUInt32LE(0x80000000, 16 + 12);
+    const whole = Buffer.concat([
+      cut.subarray(0, 32),
+      readFileSync(`${file}.index`).subarray(16, 32),
+      cut.subarray(32),
+    ]);
+    writeFileSync(`${file}.index`, whole); // a cut repeats its record where that is the last one
+    expect(await host.must("logs", "cutting")).toBe("one\ntwo\n2\nthree");
+    writeFileSync(`${file}.index`, whole.fill(0, 0, 16));
+    expect(await host.must("logs", "cutting")).toBe("2\nthree");
+  });
+
   test("--tail gives the last lines, all without or with `all`, none with 0", async () => {
     await run("tailed", "seq 1 1000");
     expect(await host.must("logs", "--tail", "3", "tailed")).toBe("998\n999\n1000");

@@ -64,6 +64,16 @@ onBothDrivers("the network", (host) => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  withTun.test("slirp4netns that hangs does not keep a container from ending", async () => {
+    const id = await host.must("run", "-d", "starter", "sleep", "600");
+    const { monitor } = JSON.parse(readFileSync(join(host.dataDir, "containers", id, "state.json"), "utf8"));
+    const children = readFileSync(`/proc/${monitor.pid}/task/${monitor.pid}/children`, "utf8").trim().split(" ");
+    const slirp = children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8") === "slirp4netns\n");
+    process.kill(Number(slirp), "SIGSTOP");
+    await host.must("rm", "-f", id);
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
   test("host is the host's own, with its name, and /sys can't be written", async () => {
     const script = `ls /sys/class/net; hostname; ${fetch("127.0.0.1")}; touch /sys/x 2>/dev/null || echo closed`;
     const { code, stdout } = await run(["--network", "host"], script);

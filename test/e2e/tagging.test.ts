@@ -60,6 +60,7 @@ test("names that can be none are refused in Docker's words", async () => {
     "app",
     "Up",
   );
+  await expectError("refusing to create an ambiguous tag using digest algorithm as name\n", "tag", "app", "sha256:abc");
   await expectError("refusing to create a tag with a digest reference\n", "tag", "app", `a@sha256:${"0".repeat(64)}`);
   await expectError("No such image: nosuch:latest\n", "tag", "nosuch", "a");
   await expectError("'pod tag' requires at least 2 arguments\n", "tag", "app");

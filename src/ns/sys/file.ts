@@ -48,15 +48,17 @@ export function readText(path: string): string {
   }
 }
 
-/** All that is to be read from a descriptor. */
-export function readDescriptor(fd: number, subject = `descriptor ${fd}`): Buffer {
+/** All that is to be read from a descriptor, but no more than `maximumBytes`. */
+export function readDescriptor(fd: number, subject = `descriptor ${fd}`, maximumBytes = Infinity): Buffer {
   const chunks: Buffer[] = [];
-  for (let size = 4096; ; size *= 2) {
-    const buffer = Buffer.allocUnsafe(size);
+  for (let size = 4096, left = maximumBytes; left > 0; size *= 2) {
+    const buffer = Buffer.allocUnsafe(Math.min(size, left));
     const length = check("read", c.read(fd, buffer, buffer.length), subject);
-    if (length === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    if (length === 0) break;
     chunks.push(buffer.subarray(0, length));
+    left -= length;
   }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
 /** The whole text of a small file, made anew with this mode, or emptied first. */
