@@ -1,6 +1,7 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
+import type * as containerMounts from "./container-mounts.ts";
 import { ContainerNetwork } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
@@ -32,13 +33,13 @@ import {
   type ContainerRecord,
   type ContainerState,
   containerDir,
-  deleteContainer,
   identify,
   putState,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
+import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
 const SIGKILL = 9;
@@ -52,6 +53,7 @@ export class ContainerRun {
   private state: ContainerState = { status: "created" };
   private readonly log: ContainerLog;
   private rootfs: MountedRootfs | undefined;
+  private releaseMounts = () => {};
   private network: ContainerNetwork | undefined;
   private rootfsLost = false;
   private initPid = 0;
@@ -86,6 +88,7 @@ export class ContainerRun {
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
+    this.prepareMounts(this.rootfs.path);
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount };
     this.listener = new ControlListener(record.id);
@@ -148,7 +151,7 @@ export class ContainerRun {
     this.cleanUp();
     this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
     recordContainerEvent("die", record, { exitCode: String(this.state.exitCode) });
-    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    const deleteFiles = record.autoRemove ? deleteContainerAndVolumes(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
     this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
@@ -167,7 +170,7 @@ export class ContainerRun {
     }
     this.cleanUp();
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
-    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    const deleteFiles = record.autoRemove ? deleteContainerAndVolumes(record) : undefined;
     const started = this.state.started ?? this.container.state.started;
     const finished = this.state.started && new Date().toISOString();
     if (finished) recordContainerEvent("die", record, { exitCode: String(exitCode) });
@@ -184,6 +187,13 @@ export class ContainerRun {
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
     this.stopListening();
     deleteFiles?.();
+  }
+
+  private prepareMounts(rootfs: string): void {
+    const { record, state } = this.container;
+    if (record.mounts.length === 0) return;
+    const { prepareMounts } = load<typeof containerMounts>("container-mounts");
+    this.releaseMounts = prepareMounts(record, rootfs, !state.started);
   }
 
   /** `config.json`: what init is about to carry out. */
@@ -381,6 +391,7 @@ export class ContainerRun {
     this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.network?.release();
+    this.releaseMounts();
     this.rootfs?.unmount();
     this.log.close();
   }

@@ -7,7 +7,6 @@ import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import {
-  deleteContainer,
   isAlive,
   listContainers,
   type ProcessIdentity,
@@ -18,6 +17,7 @@ import {
 import { recordContainerEvent } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
+import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 
 /**
  * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
@@ -28,7 +28,7 @@ export function repairContainers(): void {
   for (const { record, state } of listContainers()) {
     if (!state.monitor || isAlive(state.monitor)) continue;
     if (state.init) killProcess(state.init);
-    if (record.autoRemove) deleteContainer(record)();
+    if (record.autoRemove) deleteContainerAndVolumes(record)();
     else recordEnd(record.id);
   }
   sweepNames();

@@ -49,7 +49,7 @@ function toJson(event: PodEvent): string {
   return `${JSON.stringify(known).slice(0, -1)},"timeNano":${event.timeNs}}`;
 }
 
-const types = ["container", "image"];
+const types = ["container", "image", "volume"];
 
 export const eventTests: FilterTests<PodEvent> = {
   container:
@@ -73,6 +73,10 @@ export const eventTests: FilterTests<PodEvent> = {
   scope: (value) => () => value === "local",
   type: (value) => {
     if (types.includes(value)) return ({ type }) => type === value;
-    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${types.join(" and ")}` });
+    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${types.join(", ")}` });
   },
+  volume:
+    (value) =>
+    ({ type, id }) =>
+      type === "volume" && id === value,
 };

@@ -16,9 +16,11 @@ import {
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   MS_BIND,
+  MS_NOATIME,
   MS_NODEV,
   MS_NOEXEC,
   MS_NOSUID,
+  MS_PRIVATE,
   MS_RDONLY,
   MS_REC,
   MS_RELATIME,
@@ -48,6 +50,7 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
   at(`bind the root file system ${rootPath}`);
   mount(rootPath, rootPath, "", MS_BIND | MS_REC); // a mount of our own, or pivot_root is EINVAL: the copied ones are locked
   const root = openAt(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY);
+  setMountAttributes(root, { propagation: MS_PRIVATE, recursive: true }, rootPath);
   for (const entry of spec.mounts) {
     at(`mount ${entry.destination}`);
     mountInside(root, entry);
@@ -97,15 +100,16 @@ function bindInside(root: number, entry: RuntimeMount): void {
   const recursive = entry.options.includes("rbind");
   const clone = openTree(AT_FDCWD, entry.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
   try {
-    const readOnly = entry.options.includes("ro");
     const attributes: [string, number][] = [
       ["ro", MOUNT_ATTR_RDONLY],
+      ["rro", MOUNT_ATTR_RDONLY],
       ["nosuid", MOUNT_ATTR_NOSUID],
       ["nodev", MOUNT_ATTR_NODEV],
       ["noexec", MOUNT_ATTR_NOEXEC],
     ];
     const set = attributes.filter(([name]) => entry.options.includes(name)).reduce((all, [, flag]) => all | flag, 0);
-    if (set) setMountAttributes(clone, { set, recursive: recursive && readOnly }, entry.destination);
+    if (set) setMountAttributes(clone, { set, recursive: entry.options.includes("rro") }, entry.destination);
+    if (!isSlave(entry)) setMountAttributes(clone, { propagation: MS_PRIVATE, recursive: true }, entry.destination);
     const isDirectory = (statAt(clone, "").mode & S_IFMT) === S_IFDIR;
     const target = openTarget(root, entry.destination, isDirectory, false);
     try {
@@ -117,6 +121,11 @@ function bindInside(root: number, entry: RuntimeMount): void {
   } finally {
     close(clone);
   }
+}
+
+/** The host's later mounts arrive in it. */
+function isSlave({ options }: RuntimeMount): boolean {
+  return options.includes("slave") || options.includes("rslave");
 }
 
 /** The kernel takes a file over a file, a directory over a directory. The exit code is Docker's. */
@@ -133,9 +142,11 @@ const mountFlags: Record<string, number> = {
   noexec: MS_NOEXEC,
   relatime: MS_RELATIME,
   strictatime: MS_STRICTATIME,
+  noatime: MS_NOATIME,
 };
 
-function parseMountOptions(options: string[]): { flags: number; data: string[] } {
+/** Words of mount(8) as mount(2) takes them. */
+export function parseMountOptions(options: string[]): { flags: number; data: string[] } {
   const words = options.filter((option) => !["rw", "rbind", "bind", "exec", "suid", "dev"].includes(option));
   return {
     flags: words.reduce((all, word) => all | (mountFlags[word] ?? 0), 0),

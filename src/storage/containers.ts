@@ -20,6 +20,7 @@ import {
   writeFileSync,
 } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
+import { type ContainerMount, formerMounts } from "./container-mount.ts";
 import { recordContainerEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
@@ -76,8 +77,7 @@ export interface ContainerRecord {
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
-  binds: { source: string; destination: string; readonly: boolean }[];
-  tmpfs: { destination: string; options: string[] }[];
+  mounts: ContainerMount[];
 }
 
 /** `--restart`. A maximum of 0 is none. */
@@ -188,7 +188,8 @@ export function idOfName(name: string): string | undefined {
 }
 
 function readRecord(id: string): ContainerRecord | undefined {
-  return readJson<ContainerRecord>(join(containerDir(id), "container.json"));
+  const record = readJson<ContainerRecord>(join(containerDir(id), "container.json"));
+  return record && { ...record, mounts: record.mounts ?? formerMounts(record as object) };
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */

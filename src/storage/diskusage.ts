@@ -10,6 +10,7 @@ import { layerName } from "./layers.ts";
 import { paths } from "./store.ts";
 import { allocatedBytes } from "./usage.ts";
 import { partsOf } from "./used.ts";
+import { listVolumes, type VolumeRecord, volumeData, volumeUsers } from "./volumes.ts";
 
 export interface ImageUsage {
   image: Image;
@@ -25,6 +26,13 @@ export interface ContainerUsage {
   sizeBytes: number;
 }
 
+export interface VolumeUsage {
+  volume: VolumeRecord;
+  sizeBytes: number;
+  /** Ids of the containers that use it. */
+  containers: string[];
+}
+
 /** A kind of thing: how many there are, how many are in use, and what removing the others would free. */
 export interface Total {
   total: number;
@@ -36,7 +44,8 @@ export interface Total {
 export interface DiskUsage {
   images: ImageUsage[];
   containers: ContainerUsage[];
-  totals: { images: Total; containers: Total; partials: Total };
+  volumes: VolumeUsage[];
+  totals: { images: Total; containers: Total; volumes: Total; partials: Total };
 }
 
 /** Looks at every file of the store: to be called in the user's namespace. */
@@ -47,10 +56,12 @@ export function diskUsage(): DiskUsage {
     sizeBytes: ownBytes(container.record),
   }));
   const images = imageUsages(sizes, containers);
+  const volumes = volumeUsages();
   const stopped = containers.filter(({ container }) => container.state.status !== "running");
   return {
     images,
     containers,
+    volumes,
     totals: {
       images: imagesTotal(sizes, images, containers),
       containers: {
@@ -59,9 +70,28 @@ export function diskUsage(): DiskUsage {
         sizeBytes: sum(containers.map(({ sizeBytes }) => sizeBytes)),
         reclaimableBytes: sum(stopped.map(({ sizeBytes }) => sizeBytes)),
       },
+      volumes: {
+        total: volumes.length,
+        active: volumes.filter(isUsed).length,
+        sizeBytes: sum(volumes.map(({ sizeBytes }) => sizeBytes)),
+        reclaimableBytes: sum(volumes.map((usage) => (isUsed(usage) ? 0 : usage.sizeBytes))),
+      },
       partials: partialsTotal(),
     },
   };
+}
+
+function volumeUsages(): VolumeUsage[] {
+  const users = volumeUsers();
+  return listVolumes().map((volume) => ({
+    volume,
+    sizeBytes: allocatedBytes(volumeData(volume.name)),
+    containers: users.get(volume.name) ?? [],
+  }));
+}
+
+function isUsed({ containers }: VolumeUsage): boolean {
+  return containers.length > 0;
 }
 
 /** Bytes of each blob and layer that is there. An uncompressed lowest layer's blob and folder share a name. */

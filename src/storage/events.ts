@@ -10,10 +10,10 @@ import { withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
 export interface PodEvent {
-  type: "container" | "image";
+  type: "container" | "image" | "volume";
   /** Docker's word for it: `create`, `die`, `pull` … */
   action: string;
-  /** Of the container; of the image, or its name where Docker names that. */
+  /** Of the container; of the image, or its name where Docker names that; the volume's name. */
   id: string;
   attributes: Record<string, string>;
   /** Nanoseconds since 1970, in decimal. */
@@ -35,6 +35,10 @@ export function recordContainerEvent(
 /** `name` is what people write: `alpine:latest`. */
 export function recordImageEvent(action: string, id: string, name: string): void {
   recordEvent("image", action, id, { name });
+}
+
+export function recordVolumeEvent(action: string, name: string): void {
+  recordEvent("volume", action, name, { driver: "local" });
 }
 
 /** Never throws: what an event tells of has happened, also where the disk is full and it can't be written. */

@@ -1,4 +1,4 @@
-/** A tar archive unpacked into a folder that is in use, as tar(1) does it: for `cp -`. Layers have rules of their own: extract.ts. */
+/** A tar archive unpacked into a folder that is in use, as tar(1) does it: for `cp -` and `volume import`. Layers have rules of their own: extract.ts. */
 
 import { PodError } from "../errors.ts";
 import {
@@ -47,6 +47,20 @@ export function unpackInto(folderFd: number, fd: number): number {
   reader.finish();
   unpacking.setTimes();
   return total;
+}
+
+/** The same of plain bytes as they come. */
+export async function unpackStreamInto(folderFd: number, source: AsyncIterable<Uint8Array>): Promise<void> {
+  const unpacking = new Unpacking(folderFd);
+  const reader = tarReader(unpacking);
+  let isFirst = true;
+  for await (const chunk of source) {
+    if (isFirst) refuseCompressed(Buffer.from(chunk.subarray(0, 16)));
+    isFirst = false;
+    reader.push(chunk);
+  }
+  reader.finish();
+  unpacking.setTimes();
 }
 
 /** A tar archive begins with a name, which may begin with bzip2's `BZh`: so all of its magic number counts. */
