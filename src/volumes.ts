@@ -1,13 +1,20 @@
-/** Archives of volumes: `volume export` and `volume import`. In the user's namespace. */
+/** What the commands do with volumes besides reading: removal, archives. In the user's namespace. */
 
 import { O_DIRECTORY, O_RDONLY } from "./ns/constants.ts";
 import { close, open } from "./ns/sys/file.ts";
+import { repairContainers } from "./repair.ts";
 import { decompress } from "./storage/decompress.ts";
 import { packTree } from "./storage/pack.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 import { unpackStreamInto } from "./storage/unpack.ts";
 import { isEmpty, publishFilling, stageFilling, withVolume, withVolumeAsync } from "./storage/volume-fill.ts";
-import { findVolume } from "./storage/volumes.ts";
+import { deleteVolume, findVolume } from "./storage/volumes.ts";
+
+/** Throws NotFoundError, and ConflictError where a container uses it: not one that was killed, and was to go at its end. */
+export function removeVolume(name: string): void {
+  repairContainers();
+  deleteVolume(name)();
+}
 
 /** Writes an archive of the volume's files, which may be in use. Throws NotFoundError. */
 export function exportVolume(name: string, write: (bytes: Uint8Array) => void): void {

@@ -6,7 +6,6 @@ import { inspectVolume, volumeListStyle, volumeRow, volumeTests } from "../forma
 import * as output from "../output.ts";
 import {
   anonymousLabel,
-  deleteVolume,
   findVolume,
   listVolumes,
   newVolumeName,
@@ -15,7 +14,7 @@ import {
   volumeUsers,
 } from "../storage/volumes.ts";
 import { parseFilter, parseKeyValue } from "../values.ts";
-import { exportVolume, importVolume } from "../volumes.ts";
+import { exportVolume, importVolume, removeVolume } from "../volumes.ts";
 import { forEach } from "./each.ts";
 import { printObjects } from "./inspect.ts";
 import { writeOutput } from "./output-file.ts";
@@ -107,7 +106,7 @@ export const remove = defineCommand({
     const { options, operands } = parseOptions(rawArgs, removeArgs);
     await forEach(operands, false, (name) => {
       try {
-        deleteVolume(name)();
+        removeVolume(name);
       } catch (error) {
         if (!options.force || !(error instanceof NotFoundError)) throw error;
       }
