@@ -35,7 +35,7 @@ import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { close, fchmod, fchown, open, statAt } from "./ns/sys/file.ts";
 import { mkdirSync } from "./ns/sys/fs.ts";
-import { mount, moveMount, openTree, umount } from "./ns/sys/namespace.ts";
+import { mount, moveMount, openTree, umount, unlessErrno } from "./ns/sys/namespace.ts";
 import { resolveUser } from "./ns/user.ts";
 import { stagedMount } from "./runtimespec.ts";
 import { changeOwners } from "./storage/chown.ts";
@@ -87,7 +87,10 @@ function giveToUser({ mounts, process: program }: ContainerRecord, rootfs: strin
   if (given.length === 0) return;
   const { uid, gid } = resolveUser(program.user, readInRoot("/etc/passwd", rootfs), readInRoot("/etc/group", rootfs));
   for (const each of given) {
-    changeOwners(each.type === "volume" ? volumeData(each.name) : (each as BindMount).source, () => ({ uid, gid }));
+    const path = each.type === "volume" ? volumeData(each.name) : (each as BindMount).source;
+    const { foreign } = changeOwners(path, () => ({ uid, gid }));
+    if (foreign === 0) continue;
+    throw new PodError(`give ${path} to ${uid}:${gid}: ${foreign} files belong to others, or there is no such id here`);
   }
 }
 
@@ -169,7 +172,7 @@ function writeSecret({ name, uid, gid, mode }: SecretMount, target: string): voi
   const fd = open(target, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   try {
     writeAll(fd, readSecret(name));
-    fchown(fd, uid, gid);
+    unlessErrno(["EINVAL", "EPERM"], () => fchown(fd, uid, gid)); // one-id mode: there is no other owner
     fchmod(fd, mode);
   } finally {
     close(fd);

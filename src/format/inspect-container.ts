@@ -3,6 +3,7 @@
 import type { ContainerSizes } from "../container-sizes.ts";
 import { slirpAddresses } from "../net/slirp4netns.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
+import { anonymousPlaces } from "../storage/container-mount.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
 import { hasOwnTree } from "../storage/drivers.ts";
@@ -11,14 +12,14 @@ import { layerDir } from "../storage/layers.ts";
 import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
-import { inspectBinds, inspectDevices, inspectMountOptions, inspectMounts, inspectVolumes } from "./mounts.ts";
+import { inspectBinds, inspectDevices, inspectMountOptions, inspectMounts } from "./mounts.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
 export function inspectContainer({ record, state }: Container, sizes?: ContainerSizes) {
   const dir = containerDir(record.id);
   const { process: program } = record;
-  const volumes = inspectVolumes(record.mounts);
+  const volumes = anonymousPlaces(record);
   return {
     Id: record.id,
     Created: record.created,

@@ -92,10 +92,3 @@ export function inspectDevices(mounts: ContainerMount[]) {
       : [],
   );
 }
-
-/** `Config.Volumes`: places that got a volume which nobody named. */
-export function inspectVolumes(mounts: ContainerMount[]): string[] {
-  return mounts.flatMap((mount) =>
-    mount.type === "volume" && mount.anonymous && mount.origin !== "volumes-from" ? [mount.destination] : [],
-  );
-}

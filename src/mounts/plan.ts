@@ -44,9 +44,10 @@ export function inheritMounts(mounts: ContainerMount[], { readonly }: { readonly
     .map((mount) => ({ ...mount, readonly: mount.readonly || readonly, origin: "volumes-from" }));
 }
 
+/** A relative one begins at the root, as with Docker. */
 function imageVolume(path: string): VolumeMount {
-  checkTarget("volume", path);
-  const destination = cleanPath(path);
+  const destination = cleanPath(`/${path}`);
+  checkTarget("volume", destination);
   const anonymous = { name: "", anonymous: true, copy: true, flags: [], chown: false, mode: "" };
   return { type: "volume", destination, readonly: false, ...anonymous, origin: "image" };
 }

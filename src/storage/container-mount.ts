@@ -87,6 +87,13 @@ export function volumesOf({ mounts }: { mounts: ContainerMount[] }): string[] {
   return [...new Set(mounts.flatMap((mount) => (mount.type === "volume" ? [mount.name] : [])))];
 }
 
+/** Places that got a volume which nobody has named. */
+export function anonymousPlaces({ mounts }: { mounts: ContainerMount[] }): string[] {
+  return mounts.flatMap((mount) =>
+    mount.type === "volume" && mount.anonymous && mount.origin !== "volumes-from" ? [mount.destination] : [],
+  );
+}
+
 /** Of a record that was written before there were volumes. */
 export function formerMounts({ binds = [], tmpfs = [] }: FormerRecord): ContainerMount[] {
   const bind = { makesSource: true, recursive: true, recursiveReadonly: true, flags: [], chown: false };

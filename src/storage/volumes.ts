@@ -6,7 +6,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, w
 import { type ContainerMount, volumesOf } from "./container-mount.ts";
 import { type ContainerRecord, deleteContainer, listContainers } from "./containers.ts";
 import { recordVolumeEvent } from "./events.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, withReserve, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** `volume.json`. */
@@ -167,7 +167,7 @@ export function deleteContainerAndVolumes(record: ContainerRecord): () => void {
 
 function takeAway(names: string[]): () => void {
   if (names.length === 0) return () => {};
-  const trash = makeTemporaryDir();
+  const trash = withReserve(makeTemporaryDir);
   for (const name of names) {
     renameSync(volumeDir(name), join(trash, name));
     recordVolumeEvent("destroy", name);
