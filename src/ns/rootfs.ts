@@ -56,7 +56,7 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
     mountInside(root, entry);
   }
   at("make the devices");
-  makeDevices(root, spec);
+  if (!spec.mounts.some(isOwnDev)) makeDevices(root, spec);
   at("write sysctls");
   for (const [name, value] of Object.entries(spec.linux.sysctl)) writeSysctl(root, name, value);
   for (const path of spec.linux.readonlyPaths) {
@@ -76,15 +76,22 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
   close(root);
 }
 
+/** A folder of the user's there is complete, and nothing is made or replaced in it, as with runc. */
+function isOwnDev({ type, destination }: RuntimeMount): boolean {
+  return type === "bind" && destination === "/dev";
+}
+
 /** Here a symlink of the image is refused; the user's own mounts may follow links within the root, as Docker's do. */
 const systemTargets = ["/proc", "/sys", "/dev"];
 
 function mountInside(root: number, entry: RuntimeMount): void {
   const { flags, data } = parseMountOptions(entry.options);
+  if (/^\/proc(\/|$)/.test(entry.destination) && !isAllowedInProc(entry)) throw insideProc(entry);
   if (entry.type === "bind") return bindInside(root, entry);
   const strict = systemTargets.some((path) => entry.destination.startsWith(path));
   const target = openTarget(root, entry.destination, true, strict);
   try {
+    checkOutsideProc(root, target, entry);
     const type = entry.type === "cgroup" ? "cgroup2" : entry.type;
     const action = () => mount(entry.source, `/proc/self/fd/${target}`, type, flags, data.join(","));
     if (entry.type === "cgroup")
@@ -113,6 +120,7 @@ function bindInside(root: number, entry: RuntimeMount): void {
     const isDirectory = (statAt(clone, "").mode & S_IFMT) === S_IFDIR;
     const target = openTarget(root, entry.destination, isDirectory, false);
     try {
+      checkOutsideProc(root, target, entry);
       checkKind(entry, target, isDirectory);
       moveMount(clone, target, entry.destination);
     } finally {
@@ -121,6 +129,29 @@ function bindInside(root: number, entry: RuntimeMount): void {
   } finally {
     close(clone);
   }
+}
+
+/** What lxcfs and its like show in place of the kernel's: runc's list. */
+const replaceableInProc =
+  /^\/proc\/(cpuinfo|diskstats|meminfo|stat|swaps|uptime|loadavg|slabinfo|sys\/kernel\/ns_last_pid|sys\/crypto\/fips_enabled)$/;
+
+function isAllowedInProc({ type, source, destination }: RuntimeMount): boolean {
+  return type === "proc" || (source === "/proc" && destination === "/proc") || replaceableInProc.test(destination);
+}
+
+/** Also where a symlink of the image has led there: what lies over /proc would hide from us what is masked (CVE-2019-16884). */
+function checkOutsideProc(root: number, target: number, entry: RuntimeMount): void {
+  const proc = isAllowedInProc(entry)
+    ? undefined
+    : tryOpen(root, "proc", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  if (proc === undefined) return;
+  const isInside = statAt(proc, "").mountId === statAt(target, "").mountId;
+  close(proc);
+  if (isInside) throw insideProc(entry);
+}
+
+function insideProc({ destination }: RuntimeMount): PodError {
+  return new PodError(`${JSON.stringify(destination)} cannot be mounted because it is inside /proc`);
 }
 
 /** The host's later mounts arrive in it. */
@@ -227,7 +258,7 @@ function makeReadOnly(root: number, path: string): void {
   close(target);
 }
 
-/** A masked file is the container's /dev/null, a masked folder an empty read-only tmpfs. */
+/** A masked file is the host's /dev/null, a masked folder an empty read-only tmpfs. */
 function mask(root: number, path: string): void {
   const target = tryOpen(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   if (target === undefined) return;
@@ -240,7 +271,7 @@ function mask(root: number, path: string): void {
       "size=0k,nr_inodes=2",
     );
   } else {
-    const nullFd = openAt2(root, "dev/null", O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    const nullFd = openAt(AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW); // the host's: the container's may be anything
     const status = statAt(nullFd, "");
     const isNull = (status.mode & S_IFMT) === S_IFCHR && status.rdevMajor === 1 && status.rdevMinor === 3;
     if (!isNull) throw new PodError(`mask ${path}: /dev/null is not the null device`); // CVE-2025-31133

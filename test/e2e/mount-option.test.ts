@@ -180,6 +180,31 @@ onBothDrivers("--mount and -v", (host, driver) => {
     expect(stderr).toContain("a rootless container's mounts can't reach the host");
   });
 
+  test("nothing is mounted inside /proc, nor by an image's symlink; a folder on /dev is left as it is", async () => {
+    mkdirSync(at("over"), { recursive: true });
+    writeFileSync(at("over/core"), "mine\n");
+    for (const [option, place] of [
+      ["./over:/proc", "/proc"],
+      ["./over:/proc/sys", "/proc/sys"],
+      ["./over:/proc/new/one", "/proc/new/one"],
+      ["data:/proc/bus", "/proc/bus"],
+    ] as const) {
+      const text = `"${place}" cannot be mounted because it is inside /proc`;
+      expect(await host.sh("true", "-v", option)).toMatchObject({ code: 125, stderr: expect.stringContaining(text) });
+    }
+    expect((await host.sh("true", "--tmpfs", "/proc")).stderr).toContain("inside /proc");
+    await host.must("run", "--network", "none", "--name", "linked", "starter", "ln", "-s", "/proc/sys", "/alias");
+    await host.must("commit", "linked", "linked:1");
+    const led = await host.pod(...quietRun, "-v", "./over:/alias", "linked:1", "true");
+    expect(led).toMatchObject({ code: 125, stderr: expect.stringContaining('"/alias" cannot be mounted') });
+    expect(await host.shOutput("cat /proc/uptime", "-v", "./over/core:/proc/uptime")).toBe("mine");
+    expect(await host.shOutput("ls -A /dev; cat /proc/kcore | wc -c", "-v", "./over:/dev")).toBe("core\n0");
+    expect(readdirSync(at("over"))).toEqual(["core"]);
+    await host.must("rm", "linked");
+    await host.must("rmi", "linked:1");
+    await host.must("volume", "rm", "-f", "data");
+  });
+
   test("--device shows a device of the host, at its place or another", async () => {
     const script = "test -c /dev/fuse && test -c /dev/other && head -c 3 /dev/other | wc -c";
     expect(await host.shOutput(script, "--device", "/dev/fuse", "--device", "/dev/zero:/dev/other:rwm")).toBe("3");
