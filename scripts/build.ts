@@ -9,7 +9,7 @@ import { type Busybox, installedBusybox, starterImage } from "./starter.ts";
 process.chdir(join(import.meta.dir, ".."));
 const define = ["--define", `POD_COMMIT=${JSON.stringify(gitCommit())}`];
 /** The stages are loaded in copies of the process: src/ns/stage.ts. */
-const entries = ["src/main.ts", "src/monitor.ts", "src/health-monitor.ts", "src/ns/init.ts"];
+const entries = ["src/main.ts", "src/monitor.ts", "src/health-monitor.ts", "src/container-mounts.ts", "src/ns/init.ts"];
 const busybox = installedBusybox();
 
 mkdirSync("dist", { recursive: true });

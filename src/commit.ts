@@ -7,6 +7,7 @@ import { applyChanges } from "./instructions.ts";
 import { putNewImage } from "./new-image.ts";
 import { type Descriptor, type ImageConfig, mediaTypes } from "./spec.ts";
 import { changesOfContainer } from "./storage/container-files.ts";
+import { anonymousPlaces } from "./storage/container-mount.ts";
 import { type Container, type ContainerRecord, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { holdLease, type Image, listImages } from "./storage/images.ts";
@@ -66,6 +67,7 @@ function baseOf({ name, image }: ContainerRecord): Image {
 function settingsOf(record: ContainerRecord, { config }: Image): NonNullable<ImageConfig["config"]> {
   const { OnBuild: _, ...kept } = config.config ?? {};
   const { user, env, entrypoint, command, workingDir, stopSignal } = record.process;
+  const volumes = [...new Set([...Object.keys(kept.Volumes ?? {}), ...anonymousPlaces(record)])];
   return {
     ...kept,
     User: user,
@@ -76,6 +78,7 @@ function settingsOf(record: ContainerRecord, { config }: Image): NonNullable<Ima
     WorkingDir: workingDir,
     Healthcheck: record.health?.check ?? (config.config?.Healthcheck ? { Test: ["NONE"] } : undefined),
     Labels: record.labels,
+    ...(volumes.length > 0 && { Volumes: Object.fromEntries(volumes.map((path) => [path, {}])) }),
     StopSignal: stopSignal,
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { NotFoundError } from "./errors.ts";
 import { runInChild } from "./ns/child.ts";
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
   AT_RECURSIVE,
   MOUNT_ATTR_RDONLY,
@@ -11,6 +12,7 @@ import {
   O_PATH,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
+  RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
 } from "./ns/constants.ts";
 import { mountRootfs } from "./ns/mountrootfs.ts";
@@ -20,6 +22,8 @@ import { close, open } from "./ns/sys/file.ts";
 import { moveMount, openTree, setMountAttributes } from "./ns/sys/namespace.ts";
 import { type Container, type ContainerRecord, containerDir, isAlive } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
+import { fillVolumes } from "./storage/volume-fill.ts";
+import { volumeData } from "./storage/volumes.ts";
 
 /**
  * Calls `action` with a descriptor of the root. It runs in a copy of this process, and what it returns must be fit for
@@ -28,21 +32,22 @@ import { rootfsMount } from "./storage/drivers.ts";
 export function inContainerRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {
   return runInChild(() => {
     const running = state.status === "running" && state.init;
-    if (!running) return inMountedRoot(record, action);
+    if (!running) return inMountedRoot({ record, state }, action);
     const rootFd = open(`/proc/${running.pid}/root`, O_PATH | O_DIRECTORY);
     if (!isAlive(running)) throw new NotFoundError(`container ${record.name} has just ended`); // asked after opening: it was that very process
     return action(rootFd);
   });
 }
 
-function inMountedRoot<T>(record: ContainerRecord, action: (rootFd: number) => T): T {
+function inMountedRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {
   unshareMounts();
   const rootfs = mountRootfs(rootfsMount(record));
   try {
     const rootFd = openTree(AT_FDCWD, rootfs.path, OPEN_TREE_CLOEXEC);
     if (record.readonlyRootfs) setMountAttributes(rootFd, { set: MOUNT_ATTR_RDONLY }, "/");
-    for (const bind of [...ownFiles(record), ...record.binds]) mountBind(rootFd, bind);
     try {
+      if (!state.started) fillVolumes(record.mounts, rootFd); // else it would be too late once there is a file in one
+      for (const bind of [...ownFiles(record), ...bindsOf(record)]) mountBind(rootFd, bind);
       return action(rootFd);
     } finally {
       close(rootFd);
@@ -52,18 +57,39 @@ function inMountedRoot<T>(record: ContainerRecord, action: (rootFd: number) => T
   }
 }
 
-function ownFiles({ id }: ContainerRecord): ContainerRecord["binds"] {
+interface Bind {
+  source: string;
+  /** Below the source. */
+  subpath?: string;
+  destination: string;
+  readonly: boolean;
+}
+
+function ownFiles({ id }: ContainerRecord): Bind[] {
   const names = ["hosts", "hostname", "resolv.conf"];
   return names.map((name) => ({ source: join(containerDir(id), name), destination: `/etc/${name}`, readonly: false }));
 }
 
+/** Folders and volumes, outer ones first; what is in a tmpfs is not there while nothing runs. */
+function bindsOf({ mounts }: ContainerRecord): Bind[] {
+  return mounts
+    .flatMap((mount): Bind[] => {
+      if (mount.type === "bind") return [mount];
+      return mount.type === "volume" ? [{ ...mount, source: volumeData(mount.name) }] : [];
+    })
+    .toSorted((a, b) => a.destination.split("/").length - b.destination.split("/").length);
+}
+
 /** Where there is nothing yet to mount it on, the container has never run, and its files are not there either. */
-function mountBind(rootFd: number, { source, destination, readonly }: ContainerRecord["binds"][number]): void {
+function mountBind(rootFd: number, { source, subpath = ".", destination, readonly }: Bind): void {
   const target = resolveBytes(rootFd, toByteString(destination), O_PATH, RESOLVE_IN_ROOT);
   if (target === undefined) return;
-  const clone = openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  const base = open(source, O_PATH);
+  const part = subpath === "." ? base : resolveBytes(base, toByteString(subpath), O_PATH, RESOLVE_BENEATH);
+  if (part === undefined)
+    throw new NotFoundError(`cannot access path ${join(source, subpath)}: no such file or directory`);
+  const clone = openTree(part, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
   if (readonly) setMountAttributes(clone, { set: MOUNT_ATTR_RDONLY, recursive: true }, destination);
   moveMount(clone, target, destination);
-  close(clone);
-  close(target);
+  for (const fd of new Set([base, part, clone, target])) close(fd);
 }

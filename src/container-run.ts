@@ -1,6 +1,7 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
+import type * as containerMounts from "./container-mounts.ts";
 import { ContainerNetwork } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
@@ -33,13 +34,13 @@ import {
   type ContainerRecord,
   type ContainerState,
   containerDir,
-  deleteContainer,
   identify,
   putState,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
 import { recordContainerEvent, recordDeath, recordStart } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
+import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
 const SIGKILL = 9;
@@ -53,6 +54,7 @@ export class ContainerRun {
   private state: ContainerState = { status: "created" };
   private readonly log: ContainerLog;
   private rootfs: MountedRootfs | undefined;
+  private releaseMounts = () => {};
   private network: ContainerNetwork | undefined;
   private rootfsLost = false;
   private initPid = 0;
@@ -92,6 +94,7 @@ export class ContainerRun {
     const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
+    this.prepareMounts(this.rootfs.path);
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
@@ -154,7 +157,7 @@ export class ContainerRun {
     this.cleanUp();
     this.state.error = this.log.failure ?? this.state.error; // all of its output has been written by now
     recordDeath(record, this.state.exitCode);
-    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    const deleteFiles = record.autoRemove ? deleteContainerAndVolumes(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
     this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
@@ -175,7 +178,7 @@ export class ContainerRun {
     const exitCode = (error as { exitCode?: number }).exitCode ?? 125; // a lost root file system is not the command's fault
     this.state = { ...this.toFailed(), exitCode, error: formatError(error) };
     if (this.hasRun) recordDeath(record, exitCode);
-    const deleteFiles = record.autoRemove ? deleteContainer(record) : undefined;
+    const deleteFiles = record.autoRemove ? deleteContainerAndVolumes(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
     this.stopListening();
@@ -191,6 +194,13 @@ export class ContainerRun {
     const gone = { init: undefined, cgroup: undefined, paused: undefined };
     if (!this.hasRun) return { ...before, ...gone, starting: undefined, status: before.started ? "exited" : "created" };
     return { ...this.state, ...gone, status: "exited", finished: new Date().toISOString() };
+  }
+
+  private prepareMounts(rootfs: string): void {
+    const { record, state } = this.container;
+    if (record.mounts.length === 0) return;
+    const { prepareMounts } = load<typeof containerMounts>("container-mounts");
+    this.releaseMounts = prepareMounts(record, rootfs, !state.started);
   }
 
   /** `config.json`: what init is about to carry out. */
@@ -413,6 +423,7 @@ export class ContainerRun {
     this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.network?.release();
+    this.releaseMounts();
     this.rootfs?.unmount();
     if (this.cgroup !== undefined) removeCgroup(this.cgroup);
     this.log.close();

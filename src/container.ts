@@ -6,10 +6,12 @@ import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, DamagedContainerError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
+import { readySource } from "./mounts/sources.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { removeCgroupOf } from "./ns/cgroup.ts";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
+import { type ContainerMount, volumesOf } from "./storage/container-mount.ts";
 import {
   type Container,
   type ContainerRecord,
@@ -25,7 +27,9 @@ import {
   readTrueState,
 } from "./storage/containers.ts";
 import { holdLease, type Image } from "./storage/images.ts";
+import { findSecret } from "./storage/secrets.ts";
 import { canRun, partsOf } from "./storage/used.ts";
+import { deleteContainerAndVolumes, newVolumeName, putVolumes, withVolumesLock } from "./storage/volumes.ts";
 
 export type { CreateOptions } from "./create.ts";
 export { repairContainers } from "./repair.ts";
@@ -51,25 +55,59 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
 }
 
 async function make(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
-  const { image, lease } = await leaseImage(options, progress);
+  const leases: { release(): void }[] = [];
+  const leased = async (reference: string) => {
+    const { image, lease } = await leaseImage({ ...options, image: reference }, progress);
+    leases.push(lease);
+    return image;
+  };
   try {
-    const record = newRecord(options, image);
-    const { id } = record;
-    for (const { source } of record.binds) makeBindSource(source, progress);
+    const image = await leased(options.image);
+    const mounted = new Map<string, Image>();
+    for (const mount of options.mounts) {
+      if (mount.type === "image") mounted.set(mount.reference, await leased(mount.reference));
+    }
+    const record = newRecord(options, image, (reference) => mounted.get(reference)!);
+    readySources(record.mounts, progress);
     if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
-    putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor);
-    return readContainer(id)!;
+    putWithVolumes(record, () => putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor));
+    return readContainer(record.id)!;
   } finally {
-    lease.release();
+    for (const lease of leases) lease.release();
   }
 }
 
-/** What would be recorded; the id is a new one each time. */
-export function newRecord(options: CreateOptions, image: Image): ContainerRecord {
+/** Volumes come second: should this process end between the two, the first start makes them (container-mounts.ts). */
+function putWithVolumes(record: ContainerRecord, put: () => void): void {
+  if (volumesOf(record).length === 0) return put();
+  withVolumesLock(() => {
+    put();
+    try {
+      putVolumes(record.mounts);
+    } catch (error) {
+      deleteContainer(record)();
+      throw error;
+    }
+  });
+}
+
+/** What would be recorded; ids are new ones each time. `findMounted` finds the images that `--mount` names. */
+export function newRecord(
+  options: CreateOptions,
+  image: Image,
+  findMounted: (reference: string) => Image,
+): ContainerRecord {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
-  const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
-  return toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+  return toRecord(options, image, {
+    id,
+    driver: chooseDriver(options.storageDriver ?? config.storageDriver),
+    hostname: hostName(),
+    variable: config.variable,
+    image: findMounted,
+    mountsOf: (container) => findContainer(container).record.mounts,
+    newVolumeName,
+  });
 }
 
 /** Empty, before anything else is done, as Docker does. */
@@ -103,15 +141,13 @@ async function leaseImage(options: CreateOptions, progress: PullProgress) {
   }
 }
 
-/** As Docker does for `-v`: a missing source becomes an empty folder, which is the caller's. */
-function makeBindSource(source: string, progress: PullProgress): void {
-  if (existsSync(source)) return;
-  try {
-    mkdirSync(source, { recursive: true });
-  } catch (cause) {
-    throw new PodError(`make the missing bind source ${source}`, { cause });
+/** Before anything is recorded. */
+function readySources(mounts: ContainerMount[], progress: PullProgress): void {
+  for (const mount of mounts) {
+    if (mount.type === "secret") findSecret(mount.name);
+    if (mount.type !== "bind" || !readySource(mount)) continue;
+    progress({ kind: "note", text: `made the missing folder ${mount.source}` });
   }
-  progress({ kind: "note", text: `made the missing folder ${source}` });
 }
 
 /** The files of the container's folder that are bind-mounted into it. */
@@ -154,8 +190,11 @@ function toResolvConf(record: ContainerRecord): string {
   return `${[`nameserver ${slirpAddresses.dns}`, ...kept].join("\n")}\n`;
 }
 
-/** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */
-export function remove(text: string, options: { force: boolean }): void {
+/**
+ * Removes a container; with `force` also a running one, which gets SIGKILL, and with `volumes` those that nobody has named.
+ * Throws ConflictError where it runs.
+ */
+export function remove(text: string, options: { force: boolean; volumes?: boolean }): void {
   let found: Container;
   try {
     found = findContainer(text);
@@ -173,7 +212,7 @@ export function remove(text: string, options: { force: boolean }): void {
     waitForEnd(state.monitor!); // it cleans up
     removeCgroupOf(state.monitor!.pid, state.cgroup); // unless it had to be killed
   }
-  deleteContainer(record)(); // with --rm its monitor may have done so
+  (options.volumes ? deleteContainerAndVolumes : deleteContainer)(record)(); // with --rm its monitor may have done so
 }
 
 /** Nobody knows its name, nor how to end it; its processes are known. */

@@ -1,10 +1,14 @@
 /** The user's options and the image's configuration as a container record: Docker's rules of what overrides what. */
 
-import { isAbsolute, normalize, resolve } from "node:path";
+import { isAbsolute, normalize } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
 import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
 import type { LogConfig } from "./log-options.ts";
-import { existsSync, readFileSync } from "./ns/sys/fs.ts";
+import { inheritMounts, planMounts } from "./mounts/plan.ts";
+import { parseTmpfs } from "./mounts/tmpfs-option.ts";
+import { parseVolume, parseVolumesFrom } from "./mounts/volume-option.ts";
+import { readFileSync } from "./ns/sys/fs.ts";
+import type { ContainerMount } from "./storage/container-mount.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";
@@ -19,6 +23,10 @@ export interface CreateOptions {
   envFiles: string[];
   /** `-v` as given. */
   binds: string[];
+  /** Of `--mount`, `--device` and `--secret`. */
+  mounts: ContainerMount[];
+  /** `container` or `container:ro`. */
+  volumesFrom: string[];
   workdir?: string;
   user?: string;
   /** Empty resets the image's. */
@@ -26,6 +34,8 @@ export interface CreateOptions {
   hostname?: string;
   network: string;
   readOnly: boolean;
+  /** With `readOnly` some folders are writable all the same. */
+  readOnlyTmpfs: boolean;
   /** `path` or `path:options`. */
   tmpfs: string[];
   shmSizeBytes?: number;
@@ -55,12 +65,22 @@ export interface CreateOptions {
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** `variable` gives the caller's environment. Throws UsageError and PodError with Docker's texts. */
-export function toRecord(
-  options: CreateOptions,
-  image: Image,
-  host: { id: string; driver: DriverName; hostname: string; variable: (name: string) => string | undefined },
-): ContainerRecord {
+/** What the options need of the host and of the store. */
+export interface CreateHost {
+  id: string;
+  driver: DriverName;
+  hostname: string;
+  /** The caller's environment. */
+  variable: (name: string) => string | undefined;
+  /** An image that `--mount` names. */
+  image: (reference: string) => Image;
+  /** What a container of `--volumes-from` has. */
+  mountsOf: (container: string) => ContainerMount[];
+  newVolumeName: () => string;
+}
+
+/** Throws UsageError and PodError with Docker's texts. */
+export function toRecord(options: CreateOptions, image: Image, host: CreateHost): ContainerRecord {
   const network = parseNetwork(options.network);
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
@@ -99,8 +119,29 @@ export function toRecord(
     network,
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
-    ...toMounts(options),
+    mounts: toMounts(options, config, host),
   };
+}
+
+function toMounts(
+  options: CreateOptions,
+  config: NonNullable<Image["config"]["config"]>,
+  host: CreateHost,
+): ContainerMount[] {
+  const wishes = {
+    mounts: [...options.binds.map(parseVolume), ...options.mounts],
+    tmpfs: options.tmpfs.map(parseTmpfs),
+    inherited: options.volumesFrom
+      .map(parseVolumesFrom)
+      .flatMap((from) => inheritMounts(host.mountsOf(from.container), from)),
+    imageVolumes: Object.keys(config.Volumes ?? {}),
+    readOnlyTmpfs: options.readOnly && options.readOnlyTmpfs,
+  };
+  return planMounts(wishes, host.newVolumeName).map((mount) => {
+    if (mount.type !== "image") return mount;
+    const mounted = host.image(mount.reference);
+    return { ...mount, id: mounted.id, layers: chainIds(mounted.config.rootfs.diff_ids) };
+  });
 }
 
 function restartOf({ restart, autoRemove }: CreateOptions): ContainerRecord["restart"] {
@@ -221,58 +262,6 @@ export function parseNetwork(text: string): ContainerRecord["network"] {
   }
   if ((mode === "none" || mode === "host") && settings.length === 0) return { mode, allowHostLoopback: false };
   throw new UsageError(`network ${text} is not supported; use none, host or slirp4netns`);
-}
-
-function toMounts(options: CreateOptions): Pick<ContainerRecord, "binds" | "tmpfs"> {
-  const [binds, tmpfs] = [options.binds.map(parseBind), options.tmpfs.map(parseTmpfs)];
-  const placeOf = ({ destination }: { destination: string }) => destination.replace(/\/$/, "");
-  const places = new Set(tmpfs.map(placeOf));
-  for (const place of binds.map(placeOf)) {
-    if (places.has(place)) throw new UsageError(`Duplicate mount point: ${place}`);
-    places.add(place);
-  }
-  return { binds, tmpfs };
-}
-
-/** `source:destination[:ro|rw]`. A relative source belongs to the current directory. */
-export function parseBind(text: string): ContainerRecord["binds"][number] {
-  const [source, destination, options = "rw", ...rest] = text.split(":");
-  if (text.startsWith("/") && destination === undefined)
-    throw new UsageError(`anonymous volumes are not supported yet: ${text}`);
-  if (!source || !destination || rest.length) throw new UsageError(`invalid volume specification: '${text}'`);
-  if (!isAbsolute(destination) || normalize(destination) === "/") {
-    throw new UsageError(
-      `invalid volume specification: '${text}': invalid mount path: '${destination}' must be absolute, and not /`,
-    );
-  }
-  if (!/^[./~]/.test(source)) {
-    throw new UsageError(`named volumes are not supported yet: ${source}`, {
-      hint: "give a path: ./NAME or /absolute/NAME",
-    });
-  }
-  const words = options.split(",");
-  const unknown = words.find((word) => !["ro", "rw"].includes(word) && !isRelabeling(word));
-  if (unknown !== undefined) throw new UsageError(`invalid mode: ${unknown} in '${text}'; ro and rw are supported`);
-  return { source: resolve(source), destination: normalize(destination), readonly: words.includes("ro") };
-}
-
-/** SELinux's labels: where there is no SELinux there is nothing to do, as with Docker. */
-function isRelabeling(word: string): boolean {
-  return ["z", "Z"].includes(word) && !existsSync("/sys/fs/selinux/enforce");
-}
-
-/** Docker's defaults for `--tmpfs`: closed for devices, setuid and programs, open for everybody to write. */
-export function parseTmpfs(text: string): ContainerRecord["tmpfs"][number] {
-  const at = text.indexOf(":");
-  const destination = at === -1 ? text : text.slice(0, at);
-  const given = at === -1 ? [] : text.slice(at + 1).split(",");
-  if (!isAbsolute(destination)) throw new UsageError(`invalid tmpfs mount '${text}': the path must be absolute`);
-  const known =
-    /^(ro|rw|(no)?(suid|dev|exec)|relatime|strictatime|mode=[0-7]{1,4}|(size|nr_inodes)=\d+[kmg]?%?|(uid|gid)=\d+)$/i;
-  const unknown = given.find((option) => !known.test(option));
-  if (unknown) throw new UsageError(`invalid tmpfs option ["${unknown}"]`);
-  const defaults = ["nosuid", "nodev", "noexec"].filter((option) => !given.includes(option.slice(2)));
-  return { destination: normalize(destination), options: [...new Set([...defaults, ...given])] };
 }
 
 function checkExtraHost(text: string): string {

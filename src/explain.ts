@@ -10,7 +10,7 @@ import { idMaps } from "./ns/mappers.ts";
 import { hostSpec } from "./runtimespec.ts";
 import type { IdMapping, RuntimeSpec } from "./spec.ts";
 import { type RootfsMount, rootfsMount } from "./storage/drivers.ts";
-import { findImage } from "./storage/images.ts";
+import { findImage, type Image } from "./storage/images.ts";
 
 /** In the order in which it would be done. */
 export interface Explanation {
@@ -29,13 +29,8 @@ export interface Explanation {
 
 /** Throws what `run` would throw for these options; NotFoundError where the image would have to be pulled. */
 export function explain(options: CreateOptions): Explanation {
-  const image = findImage(options.image);
-  if (!image) {
-    throw new NotFoundError(`no such image: ${options.image}`, {
-      hint: `--explain fetches nothing; pull it first: pod pull ${options.image}`,
-    });
-  }
-  const record = newRecord(options, image);
+  const image = findLocal(options.image);
+  const record = newRecord(options, image, findLocal);
   const maps = idMaps();
   const { mode, allowHostLoopback } = record.network;
   const cgroup = planCgroup("PID");
@@ -51,6 +46,14 @@ export function explain(options: CreateOptions): Explanation {
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
     degraded: degradations(record.driver, mode, cgroup, maps.singleIdReason),
   };
+}
+
+function findLocal(reference: string): Image {
+  const image = findImage(reference);
+  if (image) return image;
+  throw new NotFoundError(`no such image: ${reference}`, {
+    hint: `--explain fetches nothing; pull it first: pod pull ${reference}`,
+  });
 }
 
 function degradations(driver: string, mode: string, cgroup: CgroupPlan, singleIdReason: string | undefined): string[] {

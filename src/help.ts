@@ -59,19 +59,7 @@ function sorted(rows: [string, string][]): [string, string][] {
 }
 
 /** What docker has besides. */
-const later = [
-  "build",
-  "builder",
-  "buildx",
-  "compose",
-  "context",
-  "network",
-  "plugin",
-  "secret",
-  "stack",
-  "swarm",
-  "volume",
-];
+const later = ["build", "builder", "buildx", "compose", "context", "network", "plugin", "stack", "swarm"];
 
 function unknownCommand(words: string[]): UsageError {
   const names = [...verbs.flatMap((verb) => verb.names), ...Object.keys(groups)];

@@ -10,7 +10,7 @@ import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
-const groups = ["container", "image", "manifest", "system"];
+const groups = ["container", "image", "manifest", "secret", "system", "volume"];
 const running = withLongForms(["run", "start", "restart"]);
 /** They pass signals on, and start nothing. */
 const attaching = withLongForms(["attach", "exec"]);
@@ -38,6 +38,12 @@ const entering = [
   "commit",
   "import",
   "unshare",
+  "chown",
+  "volume rm",
+  "volume remove",
+  "volume prune",
+  "volume export",
+  "volume import",
   "container rm",
   "container remove",
   "container diff",
@@ -90,6 +96,18 @@ const reading = [
   "image unmount",
   "image umount",
   "image push",
+  "volume create",
+  "volume ls",
+  "volume list",
+  "volume inspect",
+  "volume exists",
+  "secret create",
+  "secret ls",
+  "secret list",
+  "secret inspect",
+  "secret rm",
+  "secret remove",
+  "secret exists",
   "manifest create",
   "manifest add",
   "manifest annotate",

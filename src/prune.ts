@@ -1,13 +1,22 @@
-/** Removal of what is not in use: `container prune`, `image prune`, `system prune`. */
+/** Removal of what is not in use: `container prune`, `image prune`, `volume prune`, `system prune`. */
 
 import { familiarName, parseReference } from "./reference.ts";
 import { repairContainers } from "./repair.ts";
 import { ownBytes } from "./storage/container-files.ts";
-import { type Container, deleteContainer, isAlive, listContainers, passOver } from "./storage/containers.ts";
+import {
+  type Container,
+  type ContainerRecord,
+  deleteContainer,
+  isAlive,
+  listContainers,
+  passOver,
+} from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
 import { leasedNames, leasesLock } from "./storage/leases.ts";
+import { allocatedBytes } from "./storage/usage.ts";
+import { deleteUnusedVolumes, isAnonymous, type VolumeRecord, volumeDir } from "./storage/volumes.ts";
 
 /** Removes the containers that do not run. `select` gives those of them that are meant. */
 export function pruneContainers(select: (containers: Container[]) => Container[]): {
@@ -23,6 +32,21 @@ export function pruneContainers(select: (containers: Container[]) => Container[]
     deleted.push(record.id);
   }
   return { deleted, reclaimedBytes };
+}
+
+/** Removes the volumes that no container uses, of them only those that nobody has named unless `all`. */
+export function pruneVolumes({ all, select }: { all: boolean; select: (volumes: VolumeRecord[]) => VolumeRecord[] }): {
+  deleted: string[];
+  reclaimedBytes: number;
+} {
+  repairContainers();
+  let reclaimedBytes = 0;
+  const deleted = deleteUnusedVolumes((unused) => {
+    const meant = select(all ? unused : unused.filter(isAnonymous));
+    for (const { name } of meant) reclaimedBytes += allocatedBytes(volumeDir(name));
+    return meant;
+  });
+  return { deleted: deleted.map(({ name }) => name), reclaimedBytes };
 }
 
 /** One that is just being started is not. */
@@ -41,7 +65,7 @@ export function pruneImages({ all, select }: { all: boolean; select: (images: Im
 } {
   const removed = withLock(leasesLock, () => {
     const leased = leasedNames();
-    const used = new Set(listContainers().map(({ record }) => record.image.id));
+    const used = new Set(listContainers().flatMap(({ record }) => imagesOf(record)));
     const images = select(listImages()).filter(
       (image) => (all || isDangling(image)) && !used.has(image.id) && !leased.has(image.digest),
     );
@@ -51,6 +75,11 @@ export function pruneImages({ all, select }: { all: boolean; select: (images: Im
   const { deleted, reclaimedBytes } = collectGarbage({ measure: true });
   const gone = new Set(deleted);
   return { lines: removed.flatMap((image) => linesOf(image, gone)), reclaimedBytes };
+}
+
+/** Its own, and those that are mounted into it. */
+function imagesOf({ image, mounts }: ContainerRecord): string[] {
+  return [image.id, ...mounts.flatMap((mount) => (mount.type === "image" ? [mount.id] : []))];
 }
 
 /** A layer that several of the images had is told with the first. */

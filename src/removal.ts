@@ -30,7 +30,7 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   const same = listImages().filter(({ id }) => id === image.id); // manifests that differ in compression alone
   const references = same.flatMap((each) => each.references);
   const name = nameMeant(references, text);
-  const users = containers.filter(({ record }) => record.image.id === image.id);
+  const users = containers.filter(({ record }) => usesImage(record, image.id));
   const running = users.find(({ state }) => state.status === "running");
   const subject = name ? displayName(text) : shortId(image.id);
 
@@ -57,6 +57,11 @@ export function removeImage(text: string, { force, containers }: RemoveOptions):
   const collected = new Set(collectGarbage().deleted);
   const layers = chainIds(image.config.rootfs.diff_ids).filter((chainId) => collected.has(chainId));
   return { untagged, deleted: [image.id, ...layers.toReversed()] };
+}
+
+/** It is made of it, or has it mounted. */
+function usesImage({ image, mounts }: Container["record"], id: string): boolean {
+  return image.id === id || mounts.some((mount) => mount.type === "image" && mount.id === id);
 }
 
 /** At most one tag, and digests of its repository alone. */

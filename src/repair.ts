@@ -10,7 +10,6 @@ import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import {
   type Container,
   type ContainerState,
-  deleteContainer,
   isAlive,
   listContainers,
   type ProcessIdentity,
@@ -22,6 +21,7 @@ import {
 import { recordDeath } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
+import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 
 /**
  * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
@@ -51,7 +51,7 @@ function hasLostMonitor({ monitor }: ContainerState): boolean {
 
 function removeEnded({ record, state }: Container): void {
   if (state.status === "exited" && !state.finished) recordDeath(record, state.exitCode);
-  deleteContainer(record)();
+  deleteContainerAndVolumes(record)();
 }
 
 function recordEnd(id: string): void {

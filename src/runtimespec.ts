@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
 import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
+import type { ContainerMount } from "./storage/container-mount.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
+import { volumeData } from "./storage/volumes.ts";
 
 /** What the user's namespace maps: the container maps the same ids, one to one. */
 export interface SpecIds {
@@ -47,7 +49,11 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
     },
     root: { path: join(host.dir, "rootfs"), readonly: record.readonlyRootfs },
     hostname: record.hostname,
-    mounts: [...systemMounts(record, countIds(host.gids), newNetwork), ...ownFiles(host.dir), ...userMounts(record)],
+    mounts: [
+      ...systemMounts(record, countIds(host.gids), newNetwork),
+      ...ownFiles(host.dir),
+      ...userMounts(record, host.dir),
+    ],
     linux: {
       namespaces: [
         { type: "user" },
@@ -67,7 +73,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       maskedPaths,
       readonlyPaths,
       sysctl: newNetwork ? networkSysctls(countIds(host.gids)) : {},
-      rootfsPropagation: "private",
+      rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
   };
@@ -106,7 +112,7 @@ function systemMounts(record: ContainerRecord, gids: number, newNetwork: boolean
     },
     newNetwork
       ? { destination: "/sys", type: "sysfs", source: "sysfs", options: [...quiet, "ro"] }
-      : { destination: "/sys", type: "bind", source: "/sys", options: ["rbind", ...quiet, "ro"] }, // sysfs belongs to the network namespace's owner
+      : { destination: "/sys", type: "bind", source: "/sys", options: ["rbind", ...quiet, "rro"] }, // sysfs belongs to the network namespace's owner
     ...(newNetwork
       ? [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "relatime", "ro"] }]
       : []),
@@ -130,16 +136,38 @@ function ownFiles(dir: string): RuntimeMount[] {
   }));
 }
 
-function userMounts(record: ContainerRecord): RuntimeMount[] {
-  return [
-    ...record.binds.map(({ source, destination, readonly }) => ({
-      destination,
-      type: "bind",
-      source,
-      options: ["rbind", ...(readonly ? ["ro"] : [])],
-    })),
-    ...record.tmpfs.map(({ destination, options }) => ({ destination, type: "tmpfs", source: "tmpfs", options })),
-  ].toSorted((a, b) => a.destination.split("/").length - b.destination.split("/").length); // outer ones first
+function userMounts({ mounts }: ContainerRecord, dir: string): RuntimeMount[] {
+  return mounts
+    .map((mount, index) => toRuntimeMount(mount, stagedMount(dir, index)))
+    .toSorted((a, b) => a.destination.split("/").length - b.destination.split("/").length); // outer ones first
+}
+
+/** The host's later mounts are to arrive in it. */
+function isSlave(mount: ContainerMount): boolean {
+  return mount.type === "bind" && mount.propagation.endsWith("slave");
+}
+
+/** Where the monitor puts what is not simply a folder of the host: init binds it from there (container-mounts.ts). */
+export function stagedMount(dir: string, index: number): string {
+  return join(dir, "mounts", String(index));
+}
+
+/** `rro` is `ro` of all that is mounted below too. */
+function toRuntimeMount(mount: ContainerMount, staged: string): RuntimeMount {
+  const { type, destination, readonly } = mount;
+  const bind = (source: string, ...options: string[]) => ({ destination, type: "bind", source, options });
+  const recursive = readonly ? ["rbind", "rro"] : ["rbind"];
+  if (type === "bind") {
+    const propagation = mount.propagation === "rprivate" ? [] : [mount.propagation];
+    const below = mount.recursive ? "rbind" : "bind";
+    const access = readonly ? [mount.recursive && mount.recursiveReadonly ? "rro" : "ro"] : [];
+    return bind(mount.source, below, ...access, ...mount.flags, ...propagation);
+  }
+  if (type === "volume") {
+    return bind(mount.subpath === undefined ? volumeData(mount.name) : staged, ...recursive, ...mount.flags);
+  }
+  if (type === "tmpfs" && !mount.copy) return { destination, type: "tmpfs", source: "tmpfs", options: mount.options };
+  return bind(staged, ...recursive);
 }
 
 // Docker's and containerd's lists.

@@ -101,8 +101,9 @@ function containerIds(): string[] {
 function clearUnlessUsed(): number[] {
   const holders = leaseHolders();
   if (holders.length > 0) return holders;
-  const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
-  for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
+  const { containers, names, volumes, secrets, lists, layers, links, blobs, partials, temporary } = paths;
+  const folders = [containers, names, volumes, secrets, lists, layers, links, blobs, partials, temporary];
+  for (const folder of folders) removeTree(folder);
   for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();
   return [];

@@ -20,7 +20,9 @@ export const groups: Record<string, string> = {
   container: "Manage containers",
   image: "Manage images",
   manifest: "Manage manifest lists: one name for several platforms",
+  secret: "Manage secrets: files that only containers see",
   system: "Manage pod",
+  volume: "Manage volumes",
 };
 
 export const verbs: Verb[] = [
@@ -96,11 +98,33 @@ export const verbs: Verb[] = [
   verb("manifest inspect", manifest("inspect")),
   verb("manifest push", manifest("push")),
   verb("manifest rm", manifest("remove")),
+  verb("chown", () => import("./commands/chown.ts")),
+  verb("volume create", volume("create")),
+  verb("volume ls, volume list", volume("list")),
+  verb("volume inspect", volume("inspect")),
+  verb("volume rm, volume remove", volume("remove")),
+  verb("volume exists", volume("exists")),
+  verb("volume export", volume("exportArchive")),
+  verb("volume import", volume("importArchive")),
+  verb("volume prune", async () => ({ default: (await import("./commands/prune.ts")).volumePrune })),
+  verb("secret create", secret("create")),
+  verb("secret ls, secret list", secret("list")),
+  verb("secret inspect", secret("inspect")),
+  verb("secret rm, secret remove", secret("remove")),
+  verb("secret exists", secret("exists")),
   verb("system reset", () => import("./commands/reset.ts")),
 ];
 
 function manifest(name: "create" | "add" | "annotate" | "inspect" | "push" | "remove") {
   return async () => ({ default: (await import("./commands/manifest.ts"))[name] });
+}
+
+function volume(name: "create" | "list" | "inspect" | "remove" | "exists" | "exportArchive" | "importArchive") {
+  return async () => ({ default: (await import("./commands/volume.ts"))[name] });
+}
+
+function secret(name: "create" | "list" | "inspect" | "remove" | "exists") {
+  return async () => ({ default: (await import("./commands/secret.ts"))[name] });
 }
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type CreateOptions, checkName, parseBind, parseNetwork, parseTmpfs, toRecord } from "../src/create.ts";
+import { type CreateOptions, checkName, parseNetwork, toRecord } from "../src/create.ts";
 import type { Image } from "../src/storage/images.ts";
 import { randomNumbers, seed } from "./e2e/random.ts";
 
@@ -9,6 +9,9 @@ const options: CreateOptions = {
   env: [],
   envFiles: [],
   binds: [],
+  mounts: [],
+  volumesFrom: [],
+  readOnlyTmpfs: true,
   network: "slirp4netns",
   readOnly: false,
   tmpfs: [],
@@ -39,6 +42,9 @@ const record = (given: Partial<CreateOptions>, config: Image["config"]["config"]
     driver: "overlay",
     hostname: "laptop",
     variable: (name) => (name === "CALLER" ? "value" : undefined),
+    image: () => image({}),
+    mountsOf: () => [],
+    newVolumeName: () => "new",
   });
 
 test("entrypoint and command override each other as in Docker", () => {
@@ -62,24 +68,6 @@ test("the host name is the short id, the one given, or the host's own with its n
   expect(record({}).hostname).toBe("abababababab");
   expect(record({ hostname: "box" }).hostname).toBe("box");
   expect(record({ network: "host" }).hostname).toBe("laptop");
-});
-
-test("binds: relative sources, read-only, and what is refused", () => {
-  expect(parseBind("/a:/b")).toEqual({ source: "/a", destination: "/b", readonly: false });
-  expect(parseBind("./a:/b/../c:ro")).toEqual({ source: `${process.cwd()}/a`, destination: "/c", readonly: true });
-  expect(() => record({ binds: ["/a:/x", "/b:/x/"] })).toThrow("Duplicate mount point: /x");
-  expect(() => record({ binds: ["/a:/x"], tmpfs: ["/x"] })).toThrow("Duplicate mount point: /x");
-  expect(() => parseBind("data:/b")).toThrow("named volumes are not supported yet: data");
-  expect(() => parseBind("/a:b")).toThrow("must be absolute");
-  expect(() => parseBind("/a:/")).toThrow("must be absolute, and not /");
-  expect(() => parseBind("/a:/b:nocopy")).toThrow("invalid mode: nocopy");
-});
-
-test("tmpfs takes Docker's defaults unless told otherwise", () => {
-  expect(parseTmpfs("/t").options).toEqual(["nosuid", "nodev", "noexec"]);
-  expect(parseTmpfs("/t:size=1m,exec").options).toEqual(["nosuid", "nodev", "size=1m", "exec"]);
-  expect(() => parseTmpfs("/t:upperdir=/x")).toThrow('invalid tmpfs option ["upperdir=/x"]');
-  expect(() => parseTmpfs("t")).toThrow("the path must be absolute");
 });
 
 test("networks that do not exist yet are errors that say so", () => {

@@ -27,7 +27,7 @@ Aliases:
 
 Options:
   -f, --force     Force the removal of a running container (uses SIGKILL)
-  -v, --volumes   Remove anonymous volumes too: there are none yet`);
+  -v, --volumes   Remove anonymous volumes associated with the container`);
 });
 
 test("a group's help lists its commands", async () => {

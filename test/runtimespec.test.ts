@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { parseTmpfs } from "../src/mounts/tmpfs-option.ts";
+import { parseVolume } from "../src/mounts/volume-option.ts";
 import { toSpec } from "../src/runtimespec.ts";
 import type { ContainerRecord } from "../src/storage/containers.ts";
 
@@ -10,8 +12,7 @@ const record = {
   readonlyRootfs: false,
   network: { mode: "none", allowHostLoopback: false },
   shmSizeBytes: 1024,
-  binds: [{ source: "/src", destination: "/a/b", readonly: true }],
-  tmpfs: [{ destination: "/a", options: ["nosuid"] }],
+  mounts: [parseVolume("/src:/a/b:ro"), parseTmpfs("/a:exec")],
 } as unknown as ContainerRecord;
 
 const maps = [
@@ -39,14 +40,14 @@ test("an outer mount comes before the one inside it, after the system's own", ()
   const order = spec().mounts.map(({ destination }) => destination);
   expect(order.indexOf("/a")).toBeLessThan(order.indexOf("/a/b"));
   expect(order.indexOf("/proc")).toBe(0);
-  expect(mountAt("/a/b")?.options).toEqual(["rbind", "ro"]);
+  expect(mountAt("/a/b")?.options).toEqual(["rbind", "rro"]);
   expect(mountAt("/dev/shm")?.options).toContain("size=1024");
 });
 
 test("with the host's network /sys is the host's, read-only, since a new one can't be mounted", () => {
   const host = spec({ network: { mode: "host", allowHostLoopback: false } });
   expect(mountAt("/sys", host)).toMatchObject({ type: "bind", source: "/sys" });
-  expect(mountAt("/sys", host)?.options).toContain("ro");
+  expect(mountAt("/sys", host)?.options).toContain("rro");
   expect(host.linux.sysctl).toEqual({});
 });
 

@@ -13,19 +13,19 @@ const args = {
 } satisfies OptionDefs;
 
 export default defineCommand({
-  meta: { name: "check", description: "Check the consistency of images, layers and containers" },
+  meta: { name: "check", description: "Check the consistency of images, layers, containers and volumes" },
   args,
   async run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
     let remaining = 0;
-    const { images, layers, containers } = await checkStore(async (problem) => {
+    const { images, layers, containers, volumes } = await checkStore(async (problem) => {
       output.line(`${problem.object}: ${problem.fault}`);
       if (options.repair && (await isMended(problem))) return;
       remaining++;
       output.line(`  remedy: ${problem.remedy}`);
     });
     if (options.repair) collectGarbage();
-    const counts = `${images} images, ${layers} layers, ${containers} containers`;
+    const counts = `${images} images, ${layers} layers, ${containers} containers, ${volumes} volumes`;
     output.line(`Checked ${counts}: ${remaining === 0 ? "all is well" : `${remaining} problems`}`);
     return remaining === 0 ? 0 : 1;
   },

@@ -6,6 +6,9 @@ import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
 import { healthActions, parsePeriod, parseRetries } from "../health.ts";
 import { parseLogConfig } from "../log-options.ts";
+import { parseDevice } from "../mounts/device-option.ts";
+import { parseMount } from "../mounts/mount-option.ts";
+import { parseSecret } from "../mounts/secret-option.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
 import { parseSignalName } from "../signal-names.ts";
 import { parseBytes, parseInteger } from "../values.ts";
@@ -19,6 +22,12 @@ export const createArgs = {
     description: "Add a custom host-to-IP mapping (host:ip)",
   },
   cidfile: { type: "string", description: "Write the container ID to the file" },
+  device: {
+    type: "string",
+    multiple: true,
+    parse: parseDevice,
+    description: "Add a host device to the container (host[:container])",
+  },
   entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
   env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
   "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
@@ -66,6 +75,12 @@ export const createArgs = {
     valueHint: "name=value",
     description: "Log driver options: max-size=SIZE, max-file=NUMBER",
   },
+  mount: {
+    type: "string",
+    multiple: true,
+    parse: parseMount,
+    description: "Attach a filesystem mount to the container: type=bind|volume|tmpfs|image,source=…,target=…",
+  },
   name: { type: "string", description: "Assign a name to the container" },
   network: {
     type: "string",
@@ -88,6 +103,11 @@ export const createArgs = {
   },
   quiet: { type: "boolean", alias: "q", description: "Suppress the pull output" },
   "read-only": { type: "boolean", description: "Mount the container's root filesystem as read only" },
+  "read-only-tmpfs": {
+    type: "boolean",
+    default: true,
+    description: "With --read-only: mount a writable tmpfs on /run, /tmp and /var/tmp",
+  },
   replace: { type: "boolean", description: "If a container with the same name exists, replace it" },
   restart: {
     type: "string",
@@ -96,6 +116,12 @@ export const createArgs = {
     description: "Restart policy to apply when a container exits: no, on-failure[:max], always or unless-stopped",
   },
   rm: { type: "boolean", description: "Automatically remove the container when it exits" },
+  secret: {
+    type: "string",
+    multiple: true,
+    parse: parseSecret,
+    description: "Give a secret to the container, as a file in /run/secrets (name[,target=…,uid=…,gid=…,mode=…])",
+  },
   "shm-size": { type: "string", valueHint: "bytes", parse: parseBytes, description: "Size of /dev/shm" },
   "stop-signal": { type: "string", parse: parseSignalName, description: "Signal to stop the container" },
   "stop-timeout": { type: "string", parse: parseInteger, description: "Timeout (in seconds) to stop a container" },
@@ -103,19 +129,25 @@ export const createArgs = {
   tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
-  volume: { type: "string", alias: "v", multiple: true, description: "Bind mount a volume (source:destination[:ro])" },
+  volume: {
+    type: "string",
+    alias: "v",
+    multiple: true,
+    description: "Mount a folder of the host, or a volume ([source:]destination[:options])",
+  },
+  "volumes-from": { type: "string", multiple: true, description: "Mount volumes from the specified container(s)" },
   workdir: { type: "string", alias: "w", description: "Working directory inside the container" },
 } satisfies OptionDefs;
 
 /** What docker and podman have besides. */
 export const laterFlags = [
   "annotation attach a blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cgroups conmon-pidfile",
-  "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device device-cgroup-rule",
+  "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device-cgroup-rule",
   "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust dns dns-opt dns-option dns-search",
   "domainname expose gidmap gpus group-add hostuser ip ip6 ipc label-file link link-local-ip mac-address memory m",
-  "memory-reservation memory-swap memory-swappiness mount network-alias net-alias no-hosts oom-kill-disable oom-score-adj",
-  "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime secret security-opt storage-opt",
-  "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv userns uts volume-driver volumes-from",
+  "memory-reservation memory-swap memory-swappiness network-alias net-alias no-hosts oom-kill-disable oom-score-adj",
+  "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime security-opt storage-opt",
+  "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv userns uts volume-driver",
 ].flatMap((line) => line.split(" "));
 
 const operandArgs = {
@@ -155,12 +187,15 @@ export function toCreateOptions(
     env: options.env,
     envFiles: options.envFile,
     binds: options.volume,
+    mounts: [...options.mount, ...options.device, ...options.secret],
+    volumesFrom: options.volumesFrom,
     workdir: options.workdir,
     user: options.user,
     entrypoint: options.entrypoint,
     hostname: options.hostname,
     network: options.network,
     readOnly: options.readOnly,
+    readOnlyTmpfs: options.readOnlyTmpfs,
     tmpfs: options.tmpfs,
     shmSizeBytes: options.shmSize,
     init: options.init,

@@ -7,7 +7,9 @@ import {
   imageUsageRows,
   totalListStyle,
   totalRows,
+  volumeUsageRow,
 } from "../format/disk-usage.ts";
+import { volumeUsageListStyle } from "../format/volumes.ts";
 import * as output from "../output.ts";
 import { type DiskUsage, diskUsage } from "../storage/diskusage.ts";
 
@@ -33,17 +35,20 @@ function verboseObject(usage: DiskUsage) {
   return {
     Images: usage.images.flatMap(imageUsageRows),
     Containers: usage.containers.map(containerUsageRow),
-    InterruptedPulls: totalRows(usage)[2],
+    Volumes: usage.volumes.map(volumeUsageRow),
+    InterruptedPulls: totalRows(usage)[3],
   };
 }
 
 function verboseText(usage: DiskUsage): string {
-  const { Images, Containers, InterruptedPulls } = verboseObject(usage);
+  const { Images, Containers, Volumes, InterruptedPulls } = verboseObject(usage);
   return [
     "Images space usage:\n",
     output.formatList(Images, imageUsageListStyle, "table"),
     "Containers space usage:\n",
     output.formatList(Containers, containerUsageListStyle, "table"),
+    "Local Volumes space usage:\n",
+    output.formatList(Volumes, volumeUsageListStyle, "table"),
     `Interrupted pulls: ${InterruptedPulls!.TotalCount}, ${InterruptedPulls!.Size}\n`,
   ].join("\n");
 }

@@ -4,11 +4,14 @@ import { sizesOf } from "../container-sizes.ts";
 import { NotFoundError, UsageError } from "../errors.ts";
 import { inspectImage } from "../format/images.ts";
 import { inspectContainer } from "../format/inspect-container.ts";
+import { inspectVolume } from "../format/volumes.ts";
 import * as output from "../output.ts";
 import { findContainer } from "../storage/containers.ts";
 import { findImage } from "../storage/images.ts";
+import { readVolume } from "../storage/volumes.ts";
 
-type Kind = "container" | "image";
+type Kind = "container" | "image" | "volume";
+const kinds: Kind[] = ["container", "image", "volume"];
 
 const format = {
   format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
@@ -19,7 +22,7 @@ const size = {
 const args = {
   ...format,
   ...size,
-  type: { type: "string", description: "Only inspect objects of the given type: container or image" },
+  type: { type: "string", description: "Only inspect objects of the given type: container, image or volume" },
   name: { type: "positional", multiple: true, valueHint: "NAME|ID" },
 } satisfies OptionDefs;
 
@@ -28,13 +31,13 @@ export default defineCommand({
   args,
   run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
-    const { type } = options;
-    if (type !== undefined && type !== "container" && type !== "image") {
-      throw new UsageError(`${JSON.stringify(type)} is not a valid value for --type`, {
-        hint: "use container or image",
+    const type = kinds.find((kind) => kind === options.type);
+    if (options.type !== undefined && !type) {
+      throw new UsageError(`${JSON.stringify(options.type)} is not a valid value for --type`, {
+        hint: `use ${kinds.join(", ")}`,
       });
     }
-    return inspect(operands, type ? [type] : ["container", "image"], options);
+    return inspect(operands, type ? [type] : kinds, options);
   },
 });
 
@@ -61,7 +64,7 @@ export const imageInspect = defineCommand({
 /** Prints what is found; what is not is told in Docker's words, after it. */
 function inspect(names: string[], kinds: Kind[], options: Options<typeof format> & { size?: boolean }): number {
   const found = names.map((name) => find(name, kinds, options.size ?? false));
-  print(
+  printObjects(
     found.filter((object) => object !== undefined),
     options.format,
   );
@@ -72,7 +75,7 @@ function inspect(names: string[], kinds: Kind[], options: Options<typeof format>
 }
 
 /** With `json` one array on one line; a template that printed nothing leaves an empty line. */
-function print(objects: object[], format: string | undefined): void {
+export function printObjects(objects: object[], format: string | undefined): void {
   if (format === undefined) output.line(JSON.stringify(objects, null, 4));
   else if (format === "json") output.line(JSON.stringify(objects));
   else output.line(objects.map((object) => output.formatObject(object, format, "object")).join("\n"));
@@ -80,7 +83,12 @@ function print(objects: object[], format: string | undefined): void {
 
 function find(name: string, kinds: Kind[], withSizes: boolean): object | undefined {
   for (const kind of kinds) {
-    const object = kind === "container" ? inspectedContainer(name, withSizes) : inspectedImage(name);
+    const object =
+      kind === "container"
+        ? inspectedContainer(name, withSizes)
+        : kind === "image"
+          ? inspectedImage(name)
+          : inspectedVolume(name);
     if (object) return object;
   }
   return undefined;
@@ -105,4 +113,9 @@ function inspectedImage(name: string): object | undefined {
     if (error instanceof UsageError) return undefined;
     throw error;
   }
+}
+
+function inspectedVolume(name: string): object | undefined {
+  const volume = readVolume(name);
+  return volume && inspectVolume(volume);
 }

@@ -1,12 +1,14 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
 import { UsageError } from "../errors.ts";
-import { applyFilters, type Filter, type FilterTests, hasLabel } from "../format/filters.ts";
+import { applyFilters, type Filter, type FilterTests, hasLabel, parseFlagFilter } from "../format/filters.ts";
 import { formatSize } from "../format/units.ts";
+import { volumePruneTests } from "../format/volumes.ts";
 import * as output from "../output.ts";
-import { pruneContainers, pruneImages } from "../prune.ts";
+import { pruneContainers, pruneImages, pruneVolumes } from "../prune.ts";
 import type { Container } from "../storage/containers.ts";
 import type { Image } from "../storage/images.ts";
+import type { VolumeRecord } from "../storage/volumes.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const common = {
@@ -25,7 +27,12 @@ const imageArgs = {
 } satisfies OptionDefs;
 const systemArgs = {
   ...imageArgs,
-  volumes: { type: "boolean", description: "Prune anonymous volumes (pod has no volumes yet: there are none)" },
+  volumes: { type: "boolean", description: "Prune anonymous volumes" },
+} satisfies OptionDefs;
+const volumeArgs = {
+  all: { type: "boolean", alias: "a", description: "Remove all unused volumes, not just anonymous ones" },
+  filter: { ...common.filter, description: "Provide filter values: all=1, label=KEY[=VALUE] or label!=KEY[=VALUE]" },
+  force: common.force,
 } satisfies OptionDefs;
 
 export const containerPrune = defineCommand({
@@ -59,9 +66,31 @@ export const systemPrune = defineCommand({
     if (options.volumes && options.filter.some(([name]) => name === "until")) {
       throw new UsageError('The "until" filter is not supported with "--volumes"');
     }
-    if (options.volumes) output.note("pod has no volumes yet: --volumes removes nothing");
-    if (!isMeant(options.force, systemWarning(options.all, options.filter))) return;
-    tell(removeContainers(options.filter), removeImages(options.all, options.filter));
+    if (!isMeant(options.force, systemWarning(options))) return;
+    tell(
+      removeContainers(options.filter),
+      ...(options.volumes ? [removeVolumes(false, options.filter)] : []),
+      removeImages(options.all, options.filter),
+    );
+  },
+});
+
+export const volumePrune = defineCommand({
+  meta: { name: "prune", description: "Remove unused local volumes" },
+  args: volumeArgs,
+  run({ rawArgs }) {
+    const { options } = parseOptions(rawArgs, volumeArgs);
+    const asked = options.filter.filter(([name]) => name === "all");
+    if (options.all && asked.length) {
+      throw new UsageError("conflicting options: cannot specify both --all and --filter all=1");
+    }
+    const all = options.all || asked.some(([, value]) => parseFlagFilter("all", value));
+    const filters = options.filter.filter(([name]) => name !== "all");
+    applyFilters([], filters, volumePruneTests);
+    const kind = all ? "all" : "anonymous";
+    if (!isMeant(options.force, `WARNING! This will remove ${kind} local volumes not used by at least one container.`))
+      return;
+    tell(removeVolumes(all, filters));
   },
 });
 
@@ -69,11 +98,12 @@ const imagesMeant = (all: boolean) =>
   all ? "all images without at least one container associated to them" : "all dangling images";
 
 /** Docker's text (docker/cli, command/system/prune.go). */
-function systemWarning(all: boolean, filters: Filter[]): string {
-  const given = filters.map(([name, value]) => `  - ${name}=${value}\n`).join("");
+function systemWarning({ all, volumes, filter }: { all: boolean; volumes: boolean; filter: Filter[] }): string {
+  const given = filter.map(([name, value]) => `  - ${name}=${value}\n`).join("");
   return [
     "WARNING! This will remove:",
     "  - all stopped containers",
+    ...(volumes ? ["  - all anonymous volumes not used by at least one container"] : []),
     `  - ${imagesMeant(all)}`,
     "  - interrupted pulls that nobody took up for seven days",
     given && `\n  Items to be pruned will be filtered with:\n${given}`,
@@ -126,6 +156,12 @@ function removeContainers(filters: Filter[]): Removed {
     applyFilters(containers, filters, containerTests),
   );
   return { heading: "Deleted Containers:", lines: deleted, reclaimedBytes };
+}
+
+function removeVolumes(all: boolean, filters: Filter[]): Removed {
+  const select = (volumes: VolumeRecord[]) => applyFilters(volumes, filters, volumePruneTests);
+  const { deleted, reclaimedBytes } = pruneVolumes({ all, select });
+  return { heading: "Deleted Volumes:", lines: deleted, reclaimedBytes };
 }
 
 function removeImages(all: boolean, filters: Filter[]): Removed {

@@ -6,6 +6,7 @@ import { familiarName, parseReference } from "../reference.ts";
 import { type Container, listContainers } from "../storage/containers.ts";
 import { type Image, listImages } from "../storage/images.ts";
 import { paths } from "../storage/store.ts";
+import { listVolumes, type VolumeRecord } from "../storage/volumes.ts";
 import { reset } from "../system.ts";
 
 const args = {
@@ -13,12 +14,16 @@ const args = {
 } satisfies OptionDefs;
 
 export default defineCommand({
-  meta: { name: "reset", description: "Remove all containers and images, and all else that pod keeps on disk" },
+  meta: {
+    name: "reset",
+    description: "Remove all containers, images and volumes, and all else that pod keeps on disk",
+  },
   args,
   async run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
     if (!options.force) {
-      output.write("stdout", warning(listContainers(undefined, output.warnOf), listImages()));
+      const containers = listContainers(undefined, output.warnOf);
+      output.write("stdout", warning(containers, listImages(), listVolumes()));
       if (!confirm("Are you sure you want to continue?")) return;
     }
     await reset();
@@ -26,7 +31,7 @@ export default defineCommand({
 });
 
 /** Names what goes. */
-function warning(containers: Container[], images: Image[]): string {
+function warning(containers: Container[], images: Image[], volumes: VolumeRecord[]): string {
   const names = containers.map(
     ({ record, state }) => `${record.name}${state.status === "running" ? " (running)" : ""}`,
   );
@@ -38,6 +43,7 @@ function warning(containers: Container[], images: Image[]): string {
     "WARNING! This will remove:",
     `  - all containers: ${names.join(", ") || "there are none"}`,
     `  - all images: ${imageNames.join(", ") || "there are none"}${imageNames.length ? ` (${size})` : ""}`,
+    `  - all volumes, with the files in them: ${volumes.map(({ name }) => name).join(", ") || "there are none"}`,
     `  - all else in ${paths.root}`,
     "",
     "",

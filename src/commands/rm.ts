@@ -6,7 +6,7 @@ import { forEach } from "./each.ts";
 
 const args = {
   force: { type: "boolean", alias: "f", description: "Force the removal of a running container (uses SIGKILL)" },
-  volumes: { type: "boolean", alias: "v", description: "Remove anonymous volumes too: there are none yet" },
+  volumes: { type: "boolean", alias: "v", description: "Remove anonymous volumes associated with the container" },
   container: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 
@@ -16,8 +16,8 @@ export default defineCommand({
   async run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, args);
     try {
-      await forEach(operands, options.force, (name) => {
-        container.remove(name, { force: options.force });
+      await forEach(operands, options.force, async (name) => {
+        await container.remove(name, { force: options.force, volumes: options.volumes });
         output.line(name);
       });
     } finally {

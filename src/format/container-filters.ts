@@ -72,7 +72,10 @@ export const containerTests: FilterTests<Container> = {
   volume:
     (value) =>
     ({ record }) =>
-      record.binds.some(({ source, destination }) => [source, destination].includes(value)),
+      record.mounts.some((mount) => {
+        const source = mount.type === "bind" ? mount.source : mount.type === "volume" ? mount.name : undefined;
+        return [source, mount.destination].includes(value);
+      }),
 };
 
 function checkValue(name: string, value: string, known: string[]): void {

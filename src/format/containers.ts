@@ -2,6 +2,7 @@
 
 import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
+import { type ContainerMount, volumesOf } from "../storage/container-mount.ts";
 import { type Container, monitorKilled } from "../storage/containers.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
@@ -36,7 +37,7 @@ export function containerRow(
   { full = false, nowMs = Date.now(), imageIsNamed = true } = {},
 ) {
   const command = record.process.args.join(" ");
-  const mounts = [...record.binds.map(({ source }) => source), ...record.tmpfs.map(({ destination }) => destination)];
+  const mounts = record.mounts.map(mountName);
   const name = imageIsNamed ? record.image.reference : record.image.id;
   return {
     ID: full ? record.id : shortId(record.id),
@@ -51,12 +52,18 @@ export function containerRow(
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
-    LocalVolumes: "0",
+    LocalVolumes: String(volumesOf(record).length),
     Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
     Networks: record.network.mode,
     Platform: record.image.platform,
     Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
   };
+}
+
+function mountName(mount: ContainerMount): string {
+  if (mount.type === "bind") return mount.source;
+  if (mount.type === "volume") return mount.name;
+  return mount.type === "image" ? mount.reference : mount.destination;
 }
 
 /** Docker has more words than there are states: a container that is paused or about to be restarted still runs to it. */

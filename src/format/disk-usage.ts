@@ -1,10 +1,11 @@
 /** What is on disk, as `system df` lists it: Docker's field names. */
 
 import type { ListStyle } from "../output.ts";
-import type { ContainerUsage, DiskUsage, ImageUsage, Total } from "../storage/diskusage.ts";
+import type { ContainerUsage, DiskUsage, ImageUsage, Total, VolumeUsage } from "../storage/diskusage.ts";
 import { containerListStyle, containerRow } from "./containers.ts";
 import { imageListStyle, imageRows } from "./images.ts";
 import { formatSize } from "./units.ts";
+import { volumeRow } from "./volumes.ts";
 
 export const totalListStyle: ListStyle = {
   typeName: "disk usage",
@@ -34,6 +35,7 @@ export function totalRows({ totals }: DiskUsage) {
   return [
     totalRow("Images", totals.images),
     totalRow("Containers", totals.containers),
+    totalRow("Local Volumes", totals.volumes),
     totalRow("Interrupted Pulls", totals.partials),
   ];
 }
@@ -60,4 +62,8 @@ export function imageUsageRows({ image, sharedBytes, containers }: ImageUsage) {
 
 export function containerUsageRow({ container, sizeBytes }: ContainerUsage) {
   return { ...containerRow(container), Size: formatSize(sizeBytes, 4) };
+}
+
+export function volumeUsageRow({ volume, sizeBytes, containers }: VolumeUsage) {
+  return volumeRow(volume, { Links: String(containers.length), Size: formatSize(sizeBytes, 4) });
 }

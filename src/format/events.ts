@@ -77,4 +77,8 @@ export const eventTests: FilterTests<PodEvent> = {
     if (eventTypes.some((known) => known === value)) return ({ type }) => type === value;
     throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${eventTypes.join(", ")}` });
   },
+  volume:
+    (value) =>
+    ({ type, id }) =>
+      type === "volume" && id === value,
 };

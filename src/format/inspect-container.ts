@@ -3,6 +3,7 @@
 import type { ContainerSizes } from "../container-sizes.ts";
 import { slirpAddresses } from "../net/slirp4netns.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
+import { anonymousPlaces } from "../storage/container-mount.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
 import { hasOwnTree } from "../storage/drivers.ts";
@@ -11,12 +12,14 @@ import { layerDir } from "../storage/layers.ts";
 import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
+import { inspectBinds, inspectDevices, inspectMountOptions, inspectMounts } from "./mounts.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
 export function inspectContainer({ record, state }: Container, sizes?: ContainerSizes) {
   const dir = containerDir(record.id);
   const { process: program } = record;
+  const volumes = anonymousPlaces(record);
   return {
     Id: record.id,
     Created: record.created,
@@ -51,14 +54,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       ),
     },
     ...(sizes && { SizeRw: sizes.writableBytes, SizeRootFs: sizes.totalBytes }),
-    Mounts: record.binds.map(({ source, destination, readonly }) => ({
-      Type: "bind",
-      Source: source,
-      Destination: destination,
-      Mode: readonly ? "ro" : "",
-      RW: !readonly,
-      Propagation: "rprivate",
-    })),
+    Mounts: inspectMounts(record.id, record.mounts),
     Config: {
       Hostname: record.hostname,
       Domainname: "",
@@ -71,6 +67,7 @@ export function inspectContainer({ record, state }: Container, sizes?: Container
       Cmd: listOrNil(program.command),
       Healthcheck: record.health?.check,
       Image: record.image.reference,
+      Volumes: mapOrNil(volumes.length ? Object.fromEntries(volumes.map((path) => [path, {}])) : null),
       WorkingDir: program.workingDir,
       Entrypoint: listOrNil(program.entrypoint),
       Labels: goMap(record.labels),
@@ -133,9 +130,7 @@ function inspectState(state: Container["state"]) {
 /** Limits that pod does not set are 0 or null, which is how Docker says so. */
 function hostConfig(record: Container["record"]) {
   return {
-    Binds: listOrNil(
-      record.binds.map(({ source, destination, readonly }) => `${source}:${destination}${readonly ? ":ro" : ""}`),
-    ),
+    Binds: listOrNil(inspectBinds(record.mounts)),
     LogConfig: { Type: record.log.driver, Config: goMap(record.log.options) },
     NetworkMode: record.network.mode,
     PortBindings: goMap({}),
@@ -159,13 +154,20 @@ function hostConfig(record: Container["record"]) {
     UsernsMode: "",
     ShmSize: record.shmSizeBytes,
     Init: record.process.init,
-    Tmpfs: goMap(record.tmpfs.map(({ destination, options }) => [destination, options.join(",")] as const)),
+    Mounts: listOrNil(inspectMountOptions(record.mounts)),
+    Tmpfs: goMap(
+      record.mounts.flatMap((mount) =>
+        mount.type === "tmpfs" && mount.origin !== "mount"
+          ? [[mount.destination, mount.options.join(",")] as const]
+          : [],
+      ),
+    ),
     CpuShares: 0,
     Memory: 0,
     NanoCpus: 0,
     CpusetCpus: "",
     CpusetMems: "",
-    Devices: [],
+    Devices: inspectDevices(record.mounts),
     PidsLimit: null,
     Ulimits: [],
     MaskedPaths: maskedPaths,

@@ -4,7 +4,7 @@
  */
 
 import type { RuntimeSpec } from "../spec.ts";
-import { CLONE_NEWCGROUP, CLONE_NEWNET, MS_PRIVATE, MS_REC, O_RDONLY } from "./constants.ts";
+import { CLONE_NEWCGROUP, CLONE_NEWNET, MS_PRIVATE, MS_REC, MS_SLAVE, O_RDONLY } from "./constants.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { enterRootfs } from "./rootfs.ts";
 import { receive, send } from "./stage.ts";
@@ -53,7 +53,7 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
 
   at("leave the monitor's mounts");
-  mount("none", "/", "", MS_REC | MS_PRIVATE); // the root file system has come by propagation
+  mount("none", "/", "", MS_REC | (spec.linux.rootfsPropagation === "slave" ? MS_SLAVE : MS_PRIVATE)); // the root file system has come by propagation
 
   at("leave the host's session");
   setSid();

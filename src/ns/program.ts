@@ -128,8 +128,8 @@ export function becomeProgram(
 }
 
 /** A file of the container, by a path that stays in its root (it may be a symlink); empty where there is none. */
-function readInRoot(path: string): string {
-  const root = open("/", O_PATH);
+export function readInRoot(path: string, rootDir = "/"): string {
+  const root = open(rootDir, O_PATH);
   try {
     let text = "";
     unlessErrno(["ENOENT", "ENOTDIR", "EACCES"], () => {

@@ -16,9 +16,11 @@ import {
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   MS_BIND,
+  MS_NOATIME,
   MS_NODEV,
   MS_NOEXEC,
   MS_NOSUID,
+  MS_PRIVATE,
   MS_RDONLY,
   MS_REC,
   MS_RELATIME,
@@ -48,12 +50,13 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
   at(`bind the root file system ${rootPath}`);
   mount(rootPath, rootPath, "", MS_BIND | MS_REC); // a mount of our own, or pivot_root is EINVAL: the copied ones are locked
   const root = openAt(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY);
+  setMountAttributes(root, { propagation: MS_PRIVATE, recursive: true }, rootPath);
   for (const entry of spec.mounts) {
     at(`mount ${entry.destination}`);
     mountInside(root, entry);
   }
   at("make the devices");
-  makeDevices(root, spec);
+  if (!spec.mounts.some(isOwnDev)) makeDevices(root, spec);
   at("write sysctls");
   for (const [name, value] of Object.entries(spec.linux.sysctl)) writeSysctl(root, name, value);
   for (const path of spec.linux.readonlyPaths) {
@@ -73,15 +76,22 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
   close(root);
 }
 
+/** A folder of the user's there is complete, and nothing is made or replaced in it, as with runc. */
+function isOwnDev({ type, destination }: RuntimeMount): boolean {
+  return type === "bind" && destination === "/dev";
+}
+
 /** Here a symlink of the image is refused; the user's own mounts may follow links within the root, as Docker's do. */
 const systemTargets = ["/proc", "/sys", "/dev"];
 
 function mountInside(root: number, entry: RuntimeMount): void {
   const { flags, data } = parseMountOptions(entry.options);
+  if (/^\/proc(\/|$)/.test(entry.destination) && !isAllowedInProc(entry)) throw insideProc(entry);
   if (entry.type === "bind") return bindInside(root, entry);
   const strict = systemTargets.some((path) => entry.destination.startsWith(path));
   const target = openTarget(root, entry.destination, true, strict);
   try {
+    checkOutsideProc(root, target, entry);
     const type = entry.type === "cgroup" ? "cgroup2" : entry.type;
     const action = () => mount(entry.source, `/proc/self/fd/${target}`, type, flags, data.join(","));
     if (entry.type === "cgroup")
@@ -97,18 +107,20 @@ function bindInside(root: number, entry: RuntimeMount): void {
   const recursive = entry.options.includes("rbind");
   const clone = openTree(AT_FDCWD, entry.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
   try {
-    const readOnly = entry.options.includes("ro");
     const attributes: [string, number][] = [
       ["ro", MOUNT_ATTR_RDONLY],
+      ["rro", MOUNT_ATTR_RDONLY],
       ["nosuid", MOUNT_ATTR_NOSUID],
       ["nodev", MOUNT_ATTR_NODEV],
       ["noexec", MOUNT_ATTR_NOEXEC],
     ];
     const set = attributes.filter(([name]) => entry.options.includes(name)).reduce((all, [, flag]) => all | flag, 0);
-    if (set) setMountAttributes(clone, { set, recursive: recursive && readOnly }, entry.destination);
+    if (set) setMountAttributes(clone, { set, recursive: entry.options.includes("rro") }, entry.destination);
+    if (!isSlave(entry)) setMountAttributes(clone, { propagation: MS_PRIVATE, recursive: true }, entry.destination);
     const isDirectory = (statAt(clone, "").mode & S_IFMT) === S_IFDIR;
     const target = openTarget(root, entry.destination, isDirectory, false);
     try {
+      checkOutsideProc(root, target, entry);
       checkKind(entry, target, isDirectory);
       moveMount(clone, target, entry.destination);
     } finally {
@@ -117,6 +129,34 @@ function bindInside(root: number, entry: RuntimeMount): void {
   } finally {
     close(clone);
   }
+}
+
+/** What lxcfs and its like show in place of the kernel's: runc's list. */
+const replaceableInProc =
+  /^\/proc\/(cpuinfo|diskstats|meminfo|stat|swaps|uptime|loadavg|slabinfo|sys\/kernel\/ns_last_pid|sys\/crypto\/fips_enabled)$/;
+
+function isAllowedInProc({ type, source, destination }: RuntimeMount): boolean {
+  return type === "proc" || (source === "/proc" && destination === "/proc") || replaceableInProc.test(destination);
+}
+
+/** Also where a symlink of the image has led there: what lies over /proc would hide from us what is masked (CVE-2019-16884). */
+function checkOutsideProc(root: number, target: number, entry: RuntimeMount): void {
+  const proc = isAllowedInProc(entry)
+    ? undefined
+    : tryOpen(root, "proc", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  if (proc === undefined) return;
+  const isInside = statAt(proc, "").mountId === statAt(target, "").mountId;
+  close(proc);
+  if (isInside) throw insideProc(entry);
+}
+
+function insideProc({ destination }: RuntimeMount): PodError {
+  return new PodError(`${JSON.stringify(destination)} cannot be mounted because it is inside /proc`);
+}
+
+/** The host's later mounts arrive in it. */
+function isSlave({ options }: RuntimeMount): boolean {
+  return options.includes("slave") || options.includes("rslave");
 }
 
 /** The kernel takes a file over a file, a directory over a directory. The exit code is Docker's. */
@@ -133,9 +173,11 @@ const mountFlags: Record<string, number> = {
   noexec: MS_NOEXEC,
   relatime: MS_RELATIME,
   strictatime: MS_STRICTATIME,
+  noatime: MS_NOATIME,
 };
 
-function parseMountOptions(options: string[]): { flags: number; data: string[] } {
+/** Words of mount(8) as mount(2) takes them. */
+export function parseMountOptions(options: string[]): { flags: number; data: string[] } {
   const words = options.filter((option) => !["rw", "rbind", "bind", "exec", "suid", "dev"].includes(option));
   return {
     flags: words.reduce((all, word) => all | (mountFlags[word] ?? 0), 0),
@@ -216,7 +258,7 @@ function makeReadOnly(root: number, path: string): void {
   close(target);
 }
 
-/** A masked file is the container's /dev/null, a masked folder an empty read-only tmpfs. */
+/** A masked file is the host's /dev/null, a masked folder an empty read-only tmpfs. */
 function mask(root: number, path: string): void {
   const target = tryOpen(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   if (target === undefined) return;
@@ -229,7 +271,7 @@ function mask(root: number, path: string): void {
       "size=0k,nr_inodes=2",
     );
   } else {
-    const nullFd = openAt2(root, "dev/null", O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    const nullFd = openAt(AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW); // the host's: the container's may be anything
     const status = statAt(nullFd, "");
     const isNull = (status.mode & S_IFMT) === S_IFCHR && status.rdevMajor === 1 && status.rdevMinor === 3;
     if (!isNull) throw new PodError(`mask ${path}: /dev/null is not the null device`); // CVE-2025-31133

@@ -7,7 +7,7 @@ import { readSync } from "./sys/fs.ts";
 import { unlessErrno } from "./sys/namespace.ts";
 
 /** Loads a module of pod's own in a copy of the process, which can't wait for `import()`. */
-export function load<T>(module: "monitor" | "health-monitor" | "ns/init"): T {
+export function load<T>(module: "monitor" | "health-monitor" | "container-mounts" | "ns/init"): T {
   return import.meta.require(config.isCompiled ? `/$bunfs/root/${module}.js` : `../${module}.ts`) as T;
 }
 

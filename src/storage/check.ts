@@ -7,12 +7,15 @@ import { type Descriptor, type Manifest, mediaTypes } from "../spec.ts";
 import { blobPath, deleteBlob, hasBlob, readBlob } from "./blobs.ts";
 import { checkImage } from "./checkimage.ts";
 import type { LayerState } from "./checklayer.ts";
+import { checkVolume } from "./checkvolume.ts";
+import { volumesOf } from "./container-mount.ts";
 import { type Container, containerDir, readContainer, readName } from "./containers.ts";
 import { readIndex, replaceIndex } from "./images.ts";
 import { hasLayer } from "./layers.ts";
 import { holdLease } from "./leases.ts";
 import { paths } from "./store.ts";
 import { namesInStore } from "./used.ts";
+import { volumeDir } from "./volumes.ts";
 
 export interface Problem {
   /** `image alpine:latest`, `layer sha256:…`, `container web`. */
@@ -28,7 +31,9 @@ export interface Problem {
 export type Report = (problem: Problem) => Promise<void>;
 
 /** Says how many of each there are. Nothing is collected meanwhile; what other commands bring is not looked at. */
-export async function checkStore(report: Report): Promise<{ images: number; layers: number; containers: number }> {
+export async function checkStore(
+  report: Report,
+): Promise<{ images: number; layers: number; containers: number; volumes: number }> {
   let names: string[] = [];
   const lease = holdLease(() => {
     names = [...namesInStore(), ...indexedDigests()];
@@ -42,7 +47,9 @@ export async function checkStore(report: Report): Promise<{ images: number; laye
     for (const entries of images) await checkImage(entries, damaged, layers, report);
     const containers = readdirSync(paths.containers);
     for (const id of containers) await checkContainer(id, report);
-    return { images: images.length, layers: layers.size, containers: containers.length };
+    const volumes = readdirSync(paths.volumes);
+    for (const name of volumes) await checkVolume(name, report);
+    return { images: images.length, layers: layers.size, containers: containers.length, volumes: volumes.length };
   } finally {
     lease.release();
   }
@@ -138,6 +145,11 @@ async function checkContainer(id: string, report: Report): Promise<void> {
   if (!existsSync(containerDir(id))) return; // removed meanwhile
   if (lost) await report({ object, fault: `its layer ${lost} is missing`, remedy });
   if (!hasBlob(image.id)) await report({ object, fault: `its image's config ${image.id} is missing`, remedy });
+  for (const volume of volumesOf(container.record)) {
+    if (existsSync(volumeDir(volume))) continue;
+    const help = `\`pod volume create ${volume}\` makes an empty one; \`pod rm ${name}\` gives the container up`;
+    await report({ object, fault: `its volume ${volume} is missing`, remedy: help });
+  }
   if (isNamed) return;
   await report({
     object,

@@ -20,6 +20,7 @@ import {
   writeFileSync,
 } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
+import { type ContainerMount, formerMounts } from "./container-mount.ts";
 import { recordContainerEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
@@ -76,8 +77,7 @@ export interface ContainerRecord {
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
-  binds: { source: string; destination: string; readonly: boolean }[];
-  tmpfs: { destination: string; options: string[] }[];
+  mounts: ContainerMount[];
 }
 
 /** `--restart`. A maximum of 0 is none. */
@@ -204,7 +204,7 @@ function readRecord(id: string): ContainerRecord | undefined {
     throw cause instanceof PodError ? new DamagedContainerError(id, { cause: cause.cause, hint }) : cause;
   }
   if (record !== undefined && record?.id !== id) throw new DamagedContainerError(id, { hint });
-  return record;
+  return record && { ...record, mounts: record.mounts ?? formerMounts(record as object) };
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */

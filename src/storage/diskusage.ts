@@ -13,6 +13,7 @@ import { chainIds, layerName } from "./layers.ts";
 import { paths } from "./store.ts";
 import { allocatedBytes } from "./usage.ts";
 import { partsOf } from "./used.ts";
+import { listVolumes, type VolumeRecord, volumeData, volumeUsers } from "./volumes.ts";
 
 export interface ImageUsage {
   image: Image;
@@ -27,6 +28,13 @@ export interface ContainerUsage {
   sizeBytes: number;
 }
 
+export interface VolumeUsage {
+  volume: VolumeRecord;
+  sizeBytes: number;
+  /** Ids of the containers that use it. */
+  containers: string[];
+}
+
 /** A kind of thing: how many there are, how many are in use, and what removing the others would free. */
 export interface Total {
   total: number;
@@ -38,7 +46,8 @@ export interface Total {
 export interface DiskUsage {
   images: ImageUsage[];
   containers: ContainerUsage[];
-  totals: { images: Total; containers: Total; partials: Total };
+  volumes: VolumeUsage[];
+  totals: { images: Total; containers: Total; volumes: Total; partials: Total };
 }
 
 /** Looks at every file of the store: to be called in the user's namespace. */
@@ -49,10 +58,12 @@ export function diskUsage(): DiskUsage {
     sizeBytes: ownBytes(container.record),
   }));
   const images = imageUsages(containers);
+  const volumes = volumeUsages();
   const stopped = containers.filter(({ container }) => container.state.status !== "running");
   return {
     images,
     containers,
+    volumes,
     totals: {
       images: imagesTotal(sizes, images, containers),
       containers: {
@@ -61,9 +72,28 @@ export function diskUsage(): DiskUsage {
         sizeBytes: sum(containers.map(({ sizeBytes }) => sizeBytes)),
         reclaimableBytes: sum(stopped.map(({ sizeBytes }) => sizeBytes)),
       },
+      volumes: {
+        total: volumes.length,
+        active: volumes.filter(isUsed).length,
+        sizeBytes: sum(volumes.map(({ sizeBytes }) => sizeBytes)),
+        reclaimableBytes: sum(volumes.map((usage) => (isUsed(usage) ? 0 : usage.sizeBytes))),
+      },
       partials: partialsTotal(),
     },
   };
+}
+
+function volumeUsages(): VolumeUsage[] {
+  const users = volumeUsers();
+  return listVolumes().map((volume) => ({
+    volume,
+    sizeBytes: allocatedBytes(volumeData(volume.name)),
+    containers: users.get(volume.name) ?? [],
+  }));
+}
+
+function isUsed({ containers }: VolumeUsage): boolean {
+  return containers.length > 0;
 }
 
 /** Bytes of each blob and layer that is there. An uncompressed lowest layer's blob and folder share a name. */

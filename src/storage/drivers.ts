@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
-import { existsSync } from "../ns/sys/fs.ts";
+import { existsSync, mkdirSync } from "../ns/sys/fs.ts";
 import { containerDir } from "./containers.ts";
 import { makeBtrfsTree } from "./drivers/btrfs.ts";
 import { makeVfsTree } from "./drivers/vfs.ts";
@@ -69,6 +69,28 @@ export function rootfsMount(container: {
     });
   }
   return { driver: container.driver, target, options: joined };
+}
+
+/** An image that is mounted into a container, read-only, at `target`; what has no overlay has a tree beside the container's own. */
+export function imageMount(what: {
+  id: string;
+  driver: DriverName;
+  layers: string[];
+  index: number;
+  target: string;
+}): RootfsMount {
+  const { driver, target } = what;
+  const makeTree = treeMakers[driver];
+  if (makeTree) {
+    const folder = join(containerDir(what.id), "images", String(what.index));
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const tree = join(folder, treeName);
+    if (!existsSync(tree)) makeTree(what.layers, folder);
+    return { driver, target, options: "", tree };
+  }
+  // Without a writable layer an overlay needs two at least: the second is empty.
+  const lower = [...what.layers.toReversed().map(layerLink), `containers/${what.id}/empty`].join(":");
+  return { driver, target, options: `lowerdir=${lower}${driver === "overlay" ? ",userxattr" : ",ro"}` };
 }
 
 /** The folders that a container's tree is merged of, from wherever one looks. */

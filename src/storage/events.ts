@@ -9,13 +9,13 @@ import type { ContainerRecord } from "./containers.ts";
 import { withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
-export const eventTypes = ["container", "image", "network"] as const;
+export const eventTypes = ["container", "image", "network", "volume"] as const;
 
 export interface PodEvent {
   type: (typeof eventTypes)[number];
   /** Docker's word for it: `create`, `die`, `pull` … */
   action: string;
-  /** Of the container; of the image, or its name where Docker names that; of the network its name, for it has no id. */
+  /** Of the container; of the image, or its name where Docker names that; of networks and volumes their name. */
   id: string;
   attributes: Record<string, string>;
   /** Nanoseconds since 1970, in decimal. */
@@ -67,6 +67,10 @@ export function execEvents(record: ContainerRecord, command: string[]) {
 /** `name` is what people write: `alpine:latest`. */
 export function recordImageEvent(action: string, id: string, name: string): void {
   recordEvent("image", action, id, { name });
+}
+
+export function recordVolumeEvent(action: string, name: string): void {
+  recordEvent("volume", action, name, { driver: "local" });
 }
 
 /** Never throws: what an event tells of has happened, also where the disk is full and it can't be written. */

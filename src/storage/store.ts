@@ -33,6 +33,10 @@ export const paths = {
   /** `<sha256 of the name>.json`: manifest lists. */
   lists: join(root, "lists"),
   containers: join(root, "containers"),
+  /** `<name>/`: volumes. */
+  volumes: join(root, "volumes"),
+  /** `<name>.json`: secrets. */
+  secrets: join(root, "secrets"),
   /** One line for each event, and `events.old` beside it. */
   events: join(root, "events"),
   /** `<container name>`: holds its id. */
@@ -53,7 +57,7 @@ export const paths = {
 /** Only below a folder that holds this file does pod delete anything. */
 export const markerName = ".pod-store";
 
-const folders = ["blobs/sha256", "partial", "layers", "l", "containers", "names", "locks/leases", "tmp", "run"];
+const folders = "blobs/sha256 partial layers l containers names volumes secrets locks/leases tmp run".split(" ");
 
 /**
  * Makes what is missing of the store. Throws a PodError where the folder belongs to somebody else or holds something

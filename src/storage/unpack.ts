@@ -1,4 +1,4 @@
-/** A tar archive unpacked into a folder that is in use, as tar(1) does it: for `cp -`. Layers have rules of their own: extract.ts. */
+/** A tar archive unpacked into a folder that is in use, as tar(1) does it: for `cp -` and `volume import`. Layers have rules of their own: extract.ts. */
 
 import { PodError } from "../errors.ts";
 import {
@@ -48,6 +48,20 @@ export function unpackInto(folderFd: number, fd: number): number {
   reader.finish();
   unpacking.setTimes();
   return total;
+}
+
+/** The same of plain bytes as they come. */
+export async function unpackStreamInto(folderFd: number, source: AsyncIterable<Uint8Array>): Promise<void> {
+  const unpacking = new Unpacking(folderFd);
+  const reader = tarReader(unpacking);
+  let isFirst = true;
+  for await (const chunk of source) {
+    if (isFirst) refuseCompressed(Buffer.from(chunk.subarray(0, 16)));
+    isFirst = false;
+    reader.push(chunk);
+  }
+  reader.finish();
+  unpacking.setTimes();
 }
 
 const magicNumbers = { gzip: /^1f8b/, zstd: /^28b52ffd/, ...programMagics };

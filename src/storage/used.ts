@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readdirSync } from "../ns/sys/fs.ts";
 import type { ImageConfig, Manifest } from "../spec.ts";
 import { hasBlob, readJsonBlob } from "./blobs.ts";
-import { listContainers } from "./containers.ts";
+import { type ContainerRecord, listContainers } from "./containers.ts";
 import { changeIndex, type Image, readIndex } from "./images.ts";
 import { chainIds, hasLayer, layerName } from "./layers.ts";
 import { leasedNames } from "./leases.ts";
@@ -43,7 +43,7 @@ export function isWhole(image: Image): boolean {
 export function usedNames(): Set<string> {
   const used = leasedNames();
   // A container keeps its layers and its image's config; the rest of an image that was removed is not needed to run.
-  for (const { record } of listContainers()) for (const name of [record.image.id, ...record.layers]) used.add(name);
+  for (const { record } of listContainers()) for (const name of namesOf(record)) used.add(name);
   const keep = ({ digest }: { digest: string }) => {
     const parts = partsInStore(digest);
     for (const name of parts ?? []) used.add(name);
@@ -51,6 +51,12 @@ export function usedNames(): Set<string> {
   };
   if (readIndex().manifests.map(keep).includes(false)) changeIndex((entries) => entries.filter(keep));
   return used;
+}
+
+/** Of its own image, and of those that are mounted into it. */
+function namesOf({ image, layers, mounts }: ContainerRecord): string[] {
+  const mounted = mounts.flatMap((mount) => (mount.type === "image" ? [mount.id, ...mount.layers] : []));
+  return [image.id, ...layers, ...mounted];
 }
 
 function partsInStore(digest: string): string[] | undefined {

@@ -47,7 +47,7 @@ onBothDrivers("system check", (host) => {
   test("a whole store is well", async () => {
     expect(await check()).toMatchObject({
       code: 0,
-      stdout: "Checked 1 images, 3 layers, 0 containers: all is well\n",
+      stdout: "Checked 1 images, 3 layers, 0 containers, 0 volumes: all is well\n",
       stderr: "",
     });
   });

@@ -93,7 +93,7 @@ onBothDrivers("mounts", (host) => {
 
   test("--read-only closes the root, not the mounts on it", async () => {
     const script =
-      "for f in /x /etc/x /tmp/x; do touch $f 2>/dev/null && echo $f; done; touch /dev/shm/x /t/x /mnt/x && echo open";
+      "for f in /x /etc/x /home/x; do touch $f 2>/dev/null && echo $f; done; touch /dev/shm/x /t/x /mnt/x && echo open";
     mkdirSync(at("open"));
     expect(await host.shOutput(script, "--read-only", "--tmpfs", "/t", "-v", "./open:/mnt")).toBe("open");
   });
@@ -113,11 +113,5 @@ onBothDrivers("mounts", (host) => {
     const child = Bun.spawn(shell, { cwd: host.work, env: host.env, stdout: "pipe", stderr: "pipe" });
     expect(await child.stdout.text()).toBe("0022\nreadable\ndrwxr-xr-x\ndrwxr-xr-x\n");
     expect(await child.stderr.text()).toContain("note: made the missing folder");
-  });
-
-  test("a named volume is refused with what to give instead", async () => {
-    const { code, stderr } = await host.sh("true", "-v", "data:/mnt");
-    expect(code).toBe(125);
-    expect(stderr).toContain("hint: give a path");
   });
 });

@@ -141,7 +141,7 @@ onBothDrivers("options of pod run", (host) => {
     ["--name", "a b", "Invalid container name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"],
     ["--hostname", "a_b", "invalid hostname format: a_b"],
     ["--workdir", "tmp", "the working directory 'tmp' is invalid, it needs to be an absolute path"],
-    ["--volume", "/a", "anonymous volumes are not supported yet: /a"],
+    ["--volume", "a", "invalid mount path: 'a' mount path must be absolute"],
     ["--volume", "/a:/b:rx", "invalid mode: rx"],
     ["--tmpfs", "/a:suid=1", 'invalid tmpfs option ["suid=1"]'],
     ["--env", "=x", "invalid environment variable: =x"],

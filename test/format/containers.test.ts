@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { containerRow, formatStatus } from "../../src/format/containers.ts";
+import { parseVolume } from "../../src/mounts/volume-option.ts";
 import type { Container, ContainerRecord } from "../../src/storage/containers.ts";
 
 const now = Date.parse("2026-01-02T12:00:00Z");
@@ -13,8 +14,7 @@ const record = {
   exposedPorts: ["80/tcp"],
   restart: { name: "always", maximumRetryCount: 0 },
   network: { mode: "slirp4netns" },
-  binds: [{ source: "/a/rather/long/path", destination: "/x", readonly: false }],
-  tmpfs: [],
+  mounts: [parseVolume("/a/rather/long/path:/x"), parseVolume("data:/y")],
 } as unknown as ContainerRecord;
 const container: Container = { record, state: { status: "running", started: "2026-01-02T11:56:00Z" } };
 
@@ -30,7 +30,8 @@ test("a row is cut as Docker cuts it", () => {
     Ports: "80/tcp",
     Names: "web",
     Labels: "a=1,b=2",
-    Mounts: "/a/rather/long…",
+    LocalVolumes: "1",
+    Mounts: "/a/rather/long…,data",
     Networks: "slirp4netns",
   });
 });
@@ -39,7 +40,7 @@ test("without truncation it is whole", () => {
   expect(containerRow(container, { full: true, nowMs: now })).toMatchObject({
     ID: record.id,
     Command: '"sh -c while true; do sleep 1; done"',
-    Mounts: "/a/rather/long/path",
+    Mounts: "/a/rather/long/path,data",
   });
 });
 

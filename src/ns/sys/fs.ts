@@ -99,6 +99,11 @@ export function existsSync(path: string): boolean {
   return c.faccessat(AT_FDCWD, cstring(path), 0) === 0;
 }
 
+/** Whether this user may read and write it: faccessat(2). */
+export function canAccess(path: string): boolean {
+  return c.faccessat(AT_FDCWD, cstring(path), 6 /* R_OK | W_OK */) === 0;
+}
+
 /** What statx(2) tells, and whether it is a directory or a file. */
 export type Stats = Status & { isDirectory(): boolean; isFile(): boolean; mtimeMs: number };
 
