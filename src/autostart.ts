@@ -8,7 +8,7 @@ import { config } from "./config.ts";
 import { userNameOf } from "./ns/idmap.ts";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "./ns/sys/fs.ts";
 import { askToEnd, waitForEnd } from "./repair.ts";
-import { type Container, listContainers, passOver } from "./storage/containers.ts";
+import { type Container, type ContainerState, listContainers, passOver } from "./storage/containers.ts";
 
 const unitName = "pod.service";
 const unitsDir = config.isHostRoot ? "/etc/systemd/system" : join(config.xdgConfigHome, "systemd/user");
@@ -81,7 +81,8 @@ export function containersToStart(): string[] {
 
 /** Ends those that run and will start with the machine again, each in its own time. Returns their names. */
 export function stopForShutdown(): string[] {
-  const running = listContainers(({ status, restarting }) => status === "running" || restarting === true);
+  const runs = ({ status, restarting }: ContainerState) => status === "running" || restarting === true;
+  const running = listContainers(runs, passOver);
   const ours = running.filter(({ record }) => ["always", "unless-stopped"].includes(record.restart.name));
   for (const { state } of ours) askToEnd(state.monitor!);
   for (const { record, state } of ours) waitForEnd(state.monitor!, stopPatienceMs + record.stopTimeoutSeconds * 1000);
