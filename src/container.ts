@@ -218,11 +218,13 @@ export function remove(text: string, options: { force: boolean; volumes?: boolea
 /** Nobody knows its name, nor how to end it; its processes are known. */
 function removeDamaged(error: DamagedContainerError, { force }: { force: boolean }): void {
   const { id } = error;
-  for (const identity of [readTrueState(id)?.init, readTrueState(id)?.monitor]) {
+  const state = readTrueState(id);
+  for (const identity of [state?.init, state?.monitor]) {
     if (!identity || !isAlive(identity)) continue;
     if (!force) throw new ConflictError(`cannot remove container ${id.slice(0, 12)}: it runs`, { cause: error });
     killProcess(identity);
   }
+  if (state?.monitor) removeCgroupOf(state.monitor.pid, state.cgroup);
   deleteDamaged(id)();
 }
 
