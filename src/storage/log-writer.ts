@@ -1,7 +1,7 @@
 /** The writing side of a container's log: the monitor's. */
 
 import { O_CREAT, O_RDWR } from "../ns/constants.ts";
-import { open, punchHole, seekData } from "../ns/sys/file.ts";
+import { ftruncate, open, punchHole, seekData } from "../ns/sys/file.ts";
 import { closeSync, fstatSync, readSync, writeSync } from "../ns/sys/fs.ts";
 import { writeAt } from "./files.ts";
 import {
@@ -59,9 +59,15 @@ export class LogWriter {
     try {
       this.#addRecord({ timeNs, end: this.sizeBytes, stream, isCut: false });
     } catch {
-      // the next record takes these bytes in, with its own time
+      this.#takeBack(written); // nobody would find them
     }
     if (this.#limit && this.sizeBytes - this.#start >= this.#limit.maximumBytes) this.#cut(this.#limit);
+  }
+
+  #takeBack(bytes: number): void {
+    this.sizeBytes -= bytes;
+    this.lostBytes += bytes;
+    ftruncate(this.#data, this.sizeBytes);
   }
 
   close(): void {

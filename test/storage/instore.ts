@@ -29,6 +29,7 @@ export async function load() {
     store: await import("../../src/storage/store.ts"),
     files: await import("../../src/storage/files.ts"),
     layers: await import("../../src/storage/layers.ts"),
+    logs: await import("../../src/storage/log-writer.ts"),
     errors: await import("../../src/errors.ts"),
   };
 }

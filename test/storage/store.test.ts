@@ -204,3 +204,17 @@ test("a layer's names: chainIds as the image specification computes them, links 
   expect(chain).toEqual([a, sha256(Buffer.from(`${a} ${b}`))]);
   expect(link).toMatch(/^l\/[0-9a-v]{26}$/);
 });
+
+test("what a log on a full disk has without a record counts as lost: nobody would find it", async () => {
+  const found = await inStore(home, ({ store, logs, fs }) => {
+    store.openStore();
+    const folder = `${store.paths.containers}/${"c".repeat(64)}`;
+    fs.mkdirSync(folder);
+    fs.symlinkSync("/dev/full", `${folder}/container.log.index`);
+    const writer = new logs.LogWriter("c".repeat(64));
+    writer.append("stdout", Buffer.from("12345"), 1n);
+    writer.close();
+    return [writer.lostBytes, fs.statSync(`${folder}/container.log`).size];
+  });
+  expect(found).toEqual([5, 0]);
+});
