@@ -4,6 +4,7 @@
  */
 
 import { config } from "../config.ts";
+import type { IdMapping } from "../spec.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNS,
@@ -20,7 +21,7 @@ import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
 import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
-import { execve } from "./sys/process.ts";
+import { execve, waitPid } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -72,8 +73,21 @@ export function unshareMounts(): void {
   mount("none", "/", "", MS_REC | MS_SHARED);
 }
 
+/** Another first process in the place of one that waits, with ids mapped as these say. */
+export function replaceInit(waiting: WaitingInit, maps: InitMaps): WaitingInit {
+  for (const fd of [waiting.channel, waiting.stdin, waiting.stdout, waiting.stderr]) close(fd);
+  waitPid(waiting.pid, true); // it ends as its channel closes
+  return startInit(load<typeof init>("ns/init").runInit, maps);
+}
+
+/** Ids of the container as those of the user's namespace. */
+export interface InitMaps {
+  uidMappings: IdMapping[];
+  gidMappings: IdMapping[];
+}
+
 /** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
-function startInit(runInit: typeof init.runInit): WaitingInit {
+function startInit(runInit: typeof init.runInit, maps?: InitMaps): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
@@ -90,7 +104,10 @@ function startInit(runInit: typeof init.runInit): WaitingInit {
   for (const kind of ["gid", "uid"] as const) {
     // One to one: the container's root has the same files, and no power outside. A line for each of the parent's
     // ranges, since the kernel wants a range to lie within one of them.
-    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
+    const ranges = maps
+      ? maps[`${kind}Mappings`]
+      : mappedIds(kind).map((range) => ({ ...range, hostID: range.containerID }));
+    const lines = ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd };
