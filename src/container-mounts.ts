@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { NotFoundError, PodError } from "./errors.ts";
+import { type KeptIds, outerId } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
 import {
   AT_EMPTY_PATH,
@@ -82,13 +83,14 @@ function checkSource(each: ContainerMount): void {
 }
 
 /** `U`: files that belong to somebody else. */
-function giveToUser({ mounts, process: program }: ContainerRecord, rootfs: string): void {
+function giveToUser({ mounts, process: program, userns }: ContainerRecord, rootfs: string): void {
   const given = mounts.filter((each) => (each.type === "bind" || each.type === "volume") && each.chown);
   if (given.length === 0) return;
   const { uid, gid } = resolveUser(program.user, readInRoot("/etc/passwd", rootfs), readInRoot("/etc/group", rootfs));
   for (const each of given) {
     const path = each.type === "volume" ? volumeData(each.name) : (each as BindMount).source;
-    const { foreign } = changeOwners(path, () => ({ uid, gid }));
+    const owner = { uid: outerId(uid, userns?.uid), gid: outerId(gid, userns?.gid) };
+    const { foreign } = changeOwners(path, () => owner);
     if (foreign === 0) continue;
     throw new PodError(`give ${path} to ${uid}:${gid}: ${foreign} files belong to others, or there is no such id here`);
   }
@@ -114,7 +116,7 @@ function stageAll(record: ContainerRecord, root: number, undo: (() => void)[]): 
       }
       if (each.type === "image") stageImage(record, each, index, target, undo);
       if (each.type === "tmpfs" && each.copy) stageTmpfs(each, root, target);
-      if (each.type === "secret") writeSecret(each, target);
+      if (each.type === "secret") writeSecret(each, target, record.userns);
     } catch (cause) {
       throw new PodError(`mount ${each.destination}`, { cause });
     }
@@ -141,14 +143,14 @@ function bindPart(dir: string, subpath: string, target: string): void {
 }
 
 function stageImage(
-  { id, driver }: ContainerRecord,
+  { id, driver, userns }: ContainerRecord,
   { layers, subpath }: ImageMount,
   index: number,
   target: string,
   undo: (() => void)[],
 ): void {
   const whole = subpath === undefined ? target : `${target}.whole`;
-  undo.push(mountRootfs(imageMount({ id, driver, layers, index, target: whole })).unmount);
+  undo.push(mountRootfs(imageMount({ id, driver, layers, index, target: whole, userns })).unmount);
   if (subpath !== undefined) bindPart(whole, subpath, target);
 }
 
@@ -168,11 +170,11 @@ function stageTmpfs({ destination, options }: TmpfsMount, root: number, target: 
   }
 }
 
-function writeSecret({ name, uid, gid, mode }: SecretMount, target: string): void {
+function writeSecret({ name, uid, gid, mode }: SecretMount, target: string, userns: KeptIds | undefined): void {
   const fd = open(target, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   try {
     writeAll(fd, readSecret(name));
-    unlessErrno(["EINVAL", "EPERM"], () => fchown(fd, uid, gid)); // one-id mode: there is no other owner
+    unlessErrno(["EINVAL", "EPERM"], () => fchown(fd, outerId(uid, userns?.uid), outerId(gid, userns?.gid))); // one-id mode: there is no other owner
     fchmod(fd, mode);
   } finally {
     close(fd);

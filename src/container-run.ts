@@ -15,7 +15,7 @@ import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
-import { restartMonitor, type WaitingInit } from "./ns/prestart.ts";
+import { type InitMaps, replaceInit, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { continueAll, stopAll } from "./ns/processes.ts";
 import { load } from "./ns/stage.ts";
 import { poll, readSignal, signalFd } from "./ns/sys/descriptor.ts";
@@ -25,9 +25,9 @@ import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
 import { restartDelayMs } from "./restart-policy.ts";
-import { hostSpec } from "./runtimespec.ts";
+import { hostSpec, idMappings } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
-import type { RuntimeSpec } from "./spec.ts";
+import type { IdMapping, RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
 import {
   type Container,
@@ -85,8 +85,9 @@ export class ContainerRun {
   }
 
   /** From nothing to the running program. Throws PodError with the step that failed. */
-  start(init: WaitingInit, windowSize: Launch["windowSize"]): void {
+  start(waiting: WaitingInit, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
+    const init = record.userns ? replaceInit(waiting, keptMaps(record)) : waiting;
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
@@ -428,6 +429,23 @@ export class ContainerRun {
     if (this.cgroup !== undefined) removeCgroup(this.cgroup);
     this.log.close();
   }
+}
+
+/** `--userns`. The process that waits was made before it was known what will run. */
+function keptMaps(record: ContainerRecord): InitMaps {
+  const [uids, gids] = [mappedIds("uid"), mappedIds("gid")];
+  const { uid, gid } = record.userns!;
+  if ([uids, gids].every((ranges) => ranges.some(({ containerID }) => containerID > 0))) {
+    const isMapped = (id: number, ranges: IdMapping[]) =>
+      ranges.some((range) => id >= range.containerID && id < range.containerID + range.size);
+    if (isMapped(uid, uids) && isMapped(gid, gids)) return idMappings(record, { uids, gids });
+  }
+  throw new PodError(
+    `user namespace mode ${record.userns!.mode}: ${uid}:${gid} is none of the ids that you have here`,
+    {
+      hint: "/etc/subuid and /etc/subgid give you ids",
+    },
+  );
 }
 
 /** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */

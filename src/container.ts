@@ -6,10 +6,12 @@ import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, DamagedContainerError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
+import type { KeptIds } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { removeCgroupOf } from "./ns/cgroup.ts";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
+import { resolveUser } from "./ns/user.ts";
 import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
 import { type ContainerMount, volumesOf } from "./storage/container-mount.ts";
 import {
@@ -26,8 +28,10 @@ import {
   readContainer,
   readTrueState,
 } from "./storage/containers.ts";
+import { readInImage } from "./storage/image-files.ts";
 import { holdLease, type Image } from "./storage/images.ts";
 import { findSecret } from "./storage/secrets.ts";
+import { paths } from "./storage/store.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 import { deleteContainerAndVolumes, newVolumeName, putVolumes, withVolumesLock } from "./storage/volumes.ts";
 
@@ -68,6 +72,7 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
       if (mount.type === "image") mounted.set(mount.reference, await leased(mount.reference));
     }
     const record = newRecord(options, image, (reference) => mounted.get(reference)!);
+    if (record.userns) noteCost(progress);
     readySources(record.mounts, progress);
     if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
@@ -76,6 +81,13 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
   } finally {
     for (const lease of leases) lease.release();
   }
+}
+
+/** Once for a store. */
+function noteCost(progress: PullProgress): void {
+  if (existsSync(paths.usernsNoted)) return;
+  writeFileSync(paths.usernsNoted, "");
+  progress({ kind: "note", text: "--userns maps ids by fuse-overlayfs, which is slower than the kernel's overlay" });
 }
 
 /** Volumes come second: should this process end between the two, the first start makes them (container-mounts.ts). */
@@ -99,15 +111,26 @@ export function newRecord(
   findMounted: (reference: string) => Image,
 ): ContainerRecord {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
-  return toRecord(options, image, {
+  const { storageDriver, userns } = options;
+  if (userns && config.isHostRoot) throw new UsageError(`user namespace mode ${userns.mode} is for rootless users`);
+  const record = toRecord(options, image, {
     id,
-    driver: chooseDriver(options.storageDriver ?? config.storageDriver),
+    driver: chooseDriver(storageDriver ?? config.storageDriver),
     hostname: hostName(),
     variable: config.variable,
     image: findMounted,
     mountsOf: (container) => findContainer(container).record.mounts,
     newVolumeName,
+    ids: config,
+    imageUser: (user) => resolveUser(user, readInImage(image, "etc/passwd"), readInImage(image, "etc/group")),
   });
+  return record.userns ? { ...record, driver: driverOfKeptIds(record.userns, storageDriver) } : record;
+}
+
+/** The kernel's overlay maps no ids for an ordinary user, and a copy of all files for each container would be slow. */
+function driverOfKeptIds({ mode }: KeptIds, asked: string | undefined): ContainerRecord["driver"] {
+  if (asked === undefined || asked === "auto" || asked === "fuse-overlayfs") return "fuse-overlayfs";
+  throw new UsageError(`user namespace mode ${mode} needs the storage driver fuse-overlayfs, not ${asked}`);
 }
 
 /** Empty, before anything else is done, as Docker does. */

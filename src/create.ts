@@ -3,6 +3,7 @@
 import { isAbsolute, normalize } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
 import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
+import type { KeptIds, UsernsWish } from "./keep-id.ts";
 import type { LogConfig } from "./log-options.ts";
 import { inheritMounts, planMounts } from "./mounts/plan.ts";
 import { parseTmpfs } from "./mounts/tmpfs-option.ts";
@@ -33,6 +34,8 @@ export interface CreateOptions {
   entrypoint?: string;
   hostname?: string;
   network: string;
+  /** Undefined is the usual. */
+  userns?: UsernsWish;
   readOnly: boolean;
   /** With `readOnly` some folders are writable all the same. */
   readOnlyTmpfs: boolean;
@@ -77,6 +80,10 @@ export interface CreateHost {
   /** What a container of `--volumes-from` has. */
   mountsOf: (container: string) => ContainerMount[];
   newVolumeName: () => string;
+  /** The caller's own. */
+  ids: { uid: number; gid: number };
+  /** Who `-u` or the image's USER is in the image. */
+  imageUser: (user: string) => { uid: number; gid: number };
 }
 
 /** Throws UsageError and PodError with Docker's texts. */
@@ -85,6 +92,9 @@ export function toRecord(options: CreateOptions, image: Image, host: CreateHost)
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
   const name = checkName(options.name ?? randomName());
+  const userns = toUserns(options, config, host);
+  const ownUser = userns?.mode === "keep-id" ? `${userns.uid}:${userns.gid}` : "";
+  const user = options.user ?? (config.User || ownUser);
   const containerHostname = options.hostname ?? (network.mode === "host" ? host.hostname : host.id.slice(0, 12));
   return {
     version: 1,
@@ -99,7 +109,7 @@ export function toRecord(options: CreateOptions, image: Image, host: CreateHost)
       entrypoint,
       command,
       env: toEnvironment(options, config.Env ?? [], containerHostname, host.variable),
-      user: options.user ?? config.User ?? "",
+      user,
       workingDir: toWorkingDir(options.workdir ?? (config.WorkingDir || "/")),
       tty: options.tty,
       openStdin: options.interactive,
@@ -120,7 +130,25 @@ export function toRecord(options: CreateOptions, image: Image, host: CreateHost)
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
     mounts: toMounts(options, config, host),
+    ...(userns && { userns }),
   };
+}
+
+/** Where it would be the container's root who is the caller, nothing is to be done. */
+function toUserns(
+  { userns, user }: CreateOptions,
+  config: NonNullable<Image["config"]["config"]>,
+  host: CreateHost,
+): KeptIds | undefined {
+  if (!userns) return undefined;
+  const { mode } = userns;
+  const ids = mode === "caller" ? host.imageUser(user ?? config.User ?? "") : { ...host.ids, ...defined(userns) };
+  const { uid, gid } = ids;
+  return uid === 0 && gid === 0 ? undefined : { mode, uid, gid };
+}
+
+function defined({ uid, gid }: { uid?: number; gid?: number }) {
+  return { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) };
 }
 
 function toMounts(

@@ -1,6 +1,7 @@
 /** A container's record as an OCI runtime spec: what init carries out, and what other runtimes can read. */
 
 import { join } from "node:path";
+import { keptIdMap } from "./keep-id.ts";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
 import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
@@ -64,19 +65,24 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
         { type: "cgroup" },
         ...(newNetwork ? [{ type: "network" as const }] : []),
       ],
-      uidMappings: oneToOne(host.uids),
-      gidMappings: oneToOne(host.gids),
+      ...idMappings(record, host),
       devices: ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
         type: "c",
         path: `/dev/${name}`,
       })),
       maskedPaths,
       readonlyPaths,
-      sysctl: newNetwork ? networkSysctls(countIds(host.gids)) : {},
+      sysctl: newNetwork ? networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1) : {},
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
   };
+}
+
+/** The container's ids as those of the user's namespace. */
+export function idMappings({ userns }: Pick<ContainerRecord, "userns">, { uids, gids }: SpecIds) {
+  if (!userns) return { uidMappings: oneToOne(uids), gidMappings: oneToOne(gids) };
+  return { uidMappings: keptIdMap(uids, userns.uid), gidMappings: keptIdMap(gids, userns.gid) };
 }
 
 function oneToOne(mappings: IdMapping[]): IdMapping[] {
@@ -87,9 +93,12 @@ function countIds(mappings: IdMapping[]): number {
   return mappings.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** As Docker sets them: any user may ping and listen on low ports, in a network that is the container's own. */
-function networkSysctls(gids: number): Record<string, string> {
-  return { "net.ipv4.ping_group_range": `0 ${gids - 1}`, "net.ipv4.ip_unprivileged_port_start": "0" };
+/**
+ * As Docker sets them: any user may ping and listen on low ports, in a network that is the container's own. The kernel
+ * compares the host's ids: `first` is who is the caller there, whose id comes before the subordinate ones.
+ */
+function networkSysctls(first: number, last: number): Record<string, string> {
+  return { "net.ipv4.ping_group_range": `${first} ${last}`, "net.ipv4.ip_unprivileged_port_start": "0" };
 }
 
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */

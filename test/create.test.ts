@@ -45,6 +45,8 @@ const record = (given: Partial<CreateOptions>, config: Image["config"]["config"]
     image: () => image({}),
     mountsOf: () => [],
     newVolumeName: () => "new",
+    ids: { uid: 1000, gid: 1000 },
+    imageUser: () => ({ uid: 7, gid: 8 }),
   });
 
 test("entrypoint and command override each other as in Docker", () => {

@@ -42,7 +42,7 @@ const order = [
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
-  /^(spec|reference|config|errors|health|nearest|instructions|log-options|platform|progress|signal-names|starter|values|version|frames)\.ts$/,
+  /^(spec|reference|config|errors|health|keep-id|nearest|instructions|log-options|platform|progress|signal-names|starter|values|version|frames)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -5,6 +5,7 @@ import { config } from "../config.ts";
 import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
 import { healthActions, parsePeriod, parseRetries } from "../health.ts";
+import { parseUserns } from "../keep-id.ts";
 import { parseLogConfig } from "../log-options.ts";
 import { parseDevice } from "../mounts/device-option.ts";
 import { parseMount } from "../mounts/mount-option.ts";
@@ -129,6 +130,12 @@ export const createArgs = {
   tmpfs: { type: "string", multiple: true, description: "Mount a tmpfs directory" },
   tty: { type: "boolean", alias: "t", description: "Allocate a pseudo-TTY" },
   user: { type: "string", alias: "u", description: "Username or UID (format: <name|uid>[:<group|gid>])" },
+  userns: {
+    type: "string",
+    default: "",
+    parse: parseUserns,
+    description: "User namespace to use: keep-id[:uid=,gid=], or caller, which makes the image's user you",
+  },
   volume: {
     type: "string",
     alias: "v",
@@ -147,7 +154,7 @@ export const laterFlags = [
   "domainname expose gidmap gpus group-add hostuser ip ip6 ipc label-file link link-local-ip mac-address memory m",
   "memory-reservation memory-swap memory-swappiness network-alias net-alias no-hosts oom-kill-disable oom-score-adj",
   "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime security-opt storage-opt",
-  "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv userns uts volume-driver",
+  "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv uts volume-driver",
 ].flatMap((line) => line.split(" "));
 
 const operandArgs = {
@@ -189,6 +196,7 @@ export function toCreateOptions(
     binds: options.volume,
     mounts: [...options.mount, ...options.device, ...options.secret],
     volumesFrom: options.volumesFrom,
+    userns: options.userns,
     workdir: options.workdir,
     user: options.user,
     entrypoint: options.entrypoint,

@@ -151,7 +151,7 @@ function hostConfig(record: Container["record"]) {
     ReadonlyRootfs: record.readonlyRootfs,
     SecurityOpt: listOrNil<string>(null),
     UTSMode: "",
-    UsernsMode: "",
+    UsernsMode: record.userns ? `${record.userns.mode}:uid=${record.userns.uid},gid=${record.userns.gid}` : "",
     ShmSize: record.shmSizeBytes,
     Init: record.process.init,
     Mounts: listOrNil(inspectMountOptions(record.mounts)),

@@ -4,6 +4,7 @@
  */
 
 import { config } from "../config.ts";
+import type { IdMapping } from "../spec.ts";
 import { isOutsideCgroup, makeCgroup, openCgroup, removeCgroup } from "./cgroup.ts";
 import {
   CLONE_NEWIPC,
@@ -75,8 +76,21 @@ export function unshareMounts(): void {
   mount("none", "/", "", MS_REC | MS_SHARED);
 }
 
+/** Another first process in the place of one that waits, with ids mapped as these say. */
+export function replaceInit(waiting: WaitingInit, maps: InitMaps): WaitingInit {
+  for (const fd of [waiting.stdin, waiting.stdout, waiting.stderr]) close(fd);
+  discardInit(waiting);
+  return startInit(load<typeof init>("ns/init").runInit, maps);
+}
+
+/** Ids of the container as those of the user's namespace. */
+export interface InitMaps {
+  uidMappings: IdMapping[];
+  gidMappings: IdMapping[];
+}
+
 /** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
-function startInit(runInit: typeof init.runInit): WaitingInit {
+function startInit(runInit: typeof init.runInit, maps?: InitMaps): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
@@ -93,7 +107,10 @@ function startInit(runInit: typeof init.runInit): WaitingInit {
   for (const kind of ["gid", "uid"] as const) {
     // One to one: the container's root has the same files, and no power outside. A line for each of the parent's
     // ranges, since the kernel wants a range to lie within one of them.
-    const lines = mappedIds(kind).map(({ containerID, size }) => `${containerID} ${containerID} ${size}`);
+    const ranges = maps
+      ? maps[`${kind}Mappings`]
+      : mappedIds(kind).map((range) => ({ ...range, hostID: range.containerID }));
+    const lines = ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
@@ -116,7 +133,7 @@ function forkInCgroup(child: () => number, namespaces: number): { pid: number; c
   }
 }
 
-/** For a command that found nothing to run. */
+/** For a command that found nothing to run, or wants another. */
 export function discardInit({ channel, pid, cgroup }: WaitingInit): void {
   close(channel); // it ends then
   waitPid(pid, true);

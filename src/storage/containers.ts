@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { ConflictError, DamagedContainerError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import type { Health, HealthAction, Healthcheck } from "../health.ts";
+import type { KeptIds } from "../keep-id.ts";
 import type { LogConfig } from "../log-options.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { open } from "../ns/sys/file.ts";
@@ -78,6 +79,8 @@ export interface ContainerRecord {
   extraHosts: string[];
   shmSizeBytes: number;
   mounts: ContainerMount[];
+  /** `--userns`: missing where the container's root is the caller. */
+  userns?: KeptIds;
 }
 
 /** `--restart`. A maximum of 0 is none. */

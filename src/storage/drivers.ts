@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
+import { fuseMapping, type KeptIds } from "../keep-id.ts";
 import { existsSync, mkdirSync } from "../ns/sys/fs.ts";
 import { containerDir } from "./containers.ts";
 import { makeBtrfsTree } from "./drivers/btrfs.ts";
@@ -44,6 +45,7 @@ export function rootfsMount(container: {
   layers: string[];
   driver: DriverName;
   autoRemove: boolean;
+  userns?: KeptIds;
 }): RootfsMount {
   const dir = `containers/${container.id}`;
   const target = join(paths.root, dir, "rootfs");
@@ -61,7 +63,8 @@ export function rootfsMount(container: {
   const common = [`lowerdir=${lower}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   // A container that is removed at its end is never read after a power cut: no sync when it is unmounted.
   const volatile = container.autoRemove ? ["volatile"] : [];
-  const options = container.driver === "overlay" ? [...common, "userxattr", ...volatile] : [...common, ...volatile];
+  const own = container.driver === "overlay" ? ["userxattr"] : mappingOptions(container.userns);
+  const options = [...common, ...own, ...volatile];
   const joined = options.join(",");
   if (Buffer.byteLength(joined) > 4095) {
     throw new PodError(`${container.layers.length} layers do not fit into one mount`, {
@@ -78,6 +81,7 @@ export function imageMount(what: {
   layers: string[];
   index: number;
   target: string;
+  userns?: KeptIds;
 }): RootfsMount {
   const { driver, target } = what;
   const makeTree = treeMakers[driver];
@@ -90,7 +94,12 @@ export function imageMount(what: {
   }
   // Without a writable layer an overlay needs two at least: the second is empty.
   const lower = [...what.layers.toReversed().map(layerLink), `containers/${what.id}/empty`].join(":");
-  return { driver, target, options: `lowerdir=${lower}${driver === "overlay" ? ",userxattr" : ",ro"}` };
+  const own = driver === "overlay" ? ["userxattr"] : ["ro", ...mappingOptions(what.userns)];
+  return { driver, target, options: [`lowerdir=${lower}`, ...own].join(",") };
+}
+
+function mappingOptions(userns: KeptIds | undefined): string[] {
+  return userns ? [`uidmapping=${fuseMapping(userns.uid)}`, `gidmapping=${fuseMapping(userns.gid)}`] : [];
 }
 
 /** The folders that a container's tree is merged of, from wherever one looks. */

@@ -48,6 +48,8 @@ export const paths = {
   leases: join(root, "locks/leases"),
   /** Given up on a full disk, so that something can be removed. */
   reserve: join(root, "reserve"),
+  /** Empty: the user was told what `--userns` costs. */
+  usernsNoted: join(root, "userns-noted"),
   /** What a process is making; swept once the process is gone. */
   temporary: join(root, "tmp"),
   /** `<id>`: processes that hold the user's namespace. */
