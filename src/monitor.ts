@@ -5,10 +5,12 @@
  */
 
 import { ContainerRun, type Launch } from "./container-run.ts";
+import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
-import { discardInit, type Prepared } from "./ns/prestart.ts";
+import type { Prepared, WaitingInit } from "./ns/prestart.ts";
 import { poll } from "./ns/sys/descriptor.ts";
-import { exitNow } from "./ns/sys/process.ts";
+import { close } from "./ns/sys/file.ts";
+import { exitNow, waitPid } from "./ns/sys/process.ts";
 import { takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";
 import { repairContainers } from "./repair.ts";
 import { readContainer } from "./storage/containers.ts";
@@ -20,7 +22,7 @@ export function runMonitor(clientFd: number, prepared: Prepared): never {
   const launch = waitForLaunch(client);
   try {
     if (launch) live(launch, client, prepared);
-    else if (prepared.init) discardInit(prepared.init); // the command found nothing to run
+    else if (prepared.init) discard(prepared.init); // the command found nothing to run
   } finally {
     unregisterHolder();
     exitNow(0); // whatever went wrong: a monitor that stays would hold mounts
@@ -52,6 +54,12 @@ function live(launch: Launch, client: Client | undefined, { init, failure }: Pre
   client?.drop();
   if (init) repairContainers();
   run.startAgain();
+}
+
+function discard({ channel, pid, cgroup }: WaitingInit): void {
+  close(channel); // it ends then
+  waitPid(pid, true);
+  if (cgroup !== undefined) removeCgroup(cgroup);
 }
 
 function waitForLaunch(client: Client): Launch | undefined {

@@ -4,7 +4,6 @@
  */
 
 import { config } from "../config.ts";
-import { isOutsideCgroup, makeCgroup, openCgroup, removeCgroup } from "./cgroup.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNS,
@@ -19,9 +18,9 @@ import type * as init from "./init.ts";
 import { load } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
-import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { closeInherited, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
-import { execve, processId, waitPid } from "./sys/process.ts";
+import { execve } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -53,10 +52,10 @@ export function prepareContainer(enter: (() => void) | undefined, meanwhile: () 
   if (failure) return { failure };
   try {
     unshareMounts();
-    const { runInit } = load<typeof init>("ns/init");
+    const { runInit, forkInCgroup } = load<typeof init>("ns/init");
     finish();
     registerHolder();
-    return { init: startInit(runInit) };
+    return { init: startInit(runInit, forkInCgroup) };
   } catch (error) {
     return { failure: error };
   }
@@ -76,7 +75,7 @@ export function unshareMounts(): void {
 }
 
 /** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
-function startInit(runInit: typeof init.runInit): WaitingInit {
+function startInit(runInit: typeof init.runInit, forkInCgroup: typeof init.forkInCgroup): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
@@ -97,28 +96,4 @@ function startInit(runInit: typeof init.runInit): WaitingInit {
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
-}
-
-/** In a control group of its own where that can be. */
-function forkInCgroup(child: () => number, namespaces: number): { pid: number; cgroup?: string } {
-  const path = makeCgroup(processId());
-  const cgroup = path === undefined ? undefined : openCgroup(path);
-  try {
-    const pid = fork(child, { namespaces, cgroup });
-    if (path === undefined || !isOutsideCgroup(pid, path)) return { pid, cgroup: path };
-    removeCgroup(path);
-    return { pid };
-  } catch (error) {
-    if (path !== undefined) removeCgroup(path);
-    throw error;
-  } finally {
-    if (cgroup !== undefined) close(cgroup);
-  }
-}
-
-/** For a command that found nothing to run. */
-export function discardInit({ channel, pid, cgroup }: WaitingInit): void {
-  close(channel); // it ends then
-  waitPid(pid, true);
-  if (cgroup !== undefined) removeCgroup(cgroup);
 }
