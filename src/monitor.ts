@@ -6,7 +6,8 @@
 
 import { ContainerRun, type Launch } from "./container-run.ts";
 import { POLLIN } from "./ns/constants.ts";
-import { discardInit, type Prepared } from "./ns/prestart.ts";
+import type { Prepared } from "./ns/prestart.ts";
+import { discardInit } from "./ns/replace-init.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { exitNow } from "./ns/sys/process.ts";
 import { takeSingleIdNote, unregisterHolder } from "./ns/userns.ts";

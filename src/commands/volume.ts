@@ -4,6 +4,7 @@ import { NotFoundError, PodError, UsageError } from "../errors.ts";
 import { applyFilters } from "../format/filters.ts";
 import { inspectVolume, volumeListStyle, volumeRow, volumeTests } from "../format/volumes.ts";
 import * as output from "../output.ts";
+import { passOver } from "../storage/containers.ts";
 import {
   anonymousLabel,
   findVolume,
@@ -65,7 +66,11 @@ export const list = defineCommand({
   args: listArgs,
   run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, listArgs);
-    const volumes = applyFilters(listVolumes(), options.filter, volumeTests(volumeUsers));
+    const volumes = applyFilters(
+      listVolumes(),
+      options.filter,
+      volumeTests(() => volumeUsers(passOver)),
+    );
     if (options.quiet && !options.format) output.write("stdout", volumes.map(({ name }) => `${name}\n`).join(""));
     else
       output.list(

@@ -4,12 +4,14 @@
  * it too. Its name is the monitor's pid, since it is made before it is known what will run.
  */
 
+import { config } from "../config.ts";
 import { SyscallError } from "../errors.ts";
 import { O_DIRECTORY, O_PATH, O_RDONLY } from "./constants.ts";
 import { close, listDirectory, open, readText, writeText } from "./sys/file.ts";
+import { fork } from "./sys/fork.ts";
 import { canWrite, existsSync, mkdirSync, rmdirSync } from "./sys/fs.ts";
 import { unlessErrno } from "./sys/namespace.ts";
-import { startTimeOf } from "./sys/process.ts";
+import { processId, startTimeOf } from "./sys/process.ts";
 
 /** The directory of a container's control group, or why there can be none. */
 export type CgroupPlan = { path: string; missing?: undefined } | { path?: undefined; missing: string };
@@ -18,6 +20,7 @@ export type CgroupPlan = { path: string; missing?: undefined } | { path?: undefi
 export function planCgroup(monitorPid: number | "PID"): CgroupPlan {
   const own = cgroupOf("self");
   if (own === undefined) return { missing: "there is no cgroup v2 here" };
+  if (config.isHostRoot) return { missing: "as real root pod makes none yet: its monitors are not the host's root" };
   const dir = mountPoint() + own;
   if (canWrite(dir) && canWrite(`${dir}/cgroup.procs`)) return { path: `${dir}/pod-${monitorPid}` };
   const hint = existsSync("/run/systemd/system")
@@ -42,12 +45,29 @@ function cgroupOf(pid: number | "self"): string | undefined {
 }
 
 /** Makes this monitor's. Undefined where there can be none: a container does without. */
-export function makeCgroup(monitorPid: number): string | undefined {
+function makeCgroup(monitorPid: number): string | undefined {
   const { path } = planCgroup(monitorPid);
   if (path === undefined) return undefined;
   const make = () => succeeds(() => mkdirSync(path));
   const isMade = make() || (rmdir(path) && make()); // an earlier process with this pid may have left one
   return isMade ? path : undefined;
+}
+
+/** fork(), whose copy is born in a control group of its own where that can be: `cgroup`. */
+export function forkInCgroup(child: () => number, namespaces: number): { pid: number; cgroup?: string } {
+  const path = makeCgroup(processId());
+  const cgroup = path === undefined ? undefined : openCgroup(path);
+  try {
+    const pid = fork(child, { namespaces, cgroup });
+    if (path === undefined || !isOutsideCgroup(pid, path)) return { pid, cgroup: path };
+    removeCgroup(path);
+    return { pid };
+  } catch (error) {
+    if (path !== undefined) removeCgroup(path);
+    throw error;
+  } finally {
+    if (cgroup !== undefined) close(cgroup);
+  }
 }
 
 /** For fork(), whose copy is to be born in it; undefined where it is gone. */

@@ -14,6 +14,9 @@ import { exitNow, joinNewSessionKeyring, setDumpable, setSid, setUmask } from ".
 import { setInterfaceUp, type WindowSize } from "./sys/terminal.ts";
 import { becomeRoot } from "./userns.ts";
 
+/** The monitor's part; here, since what it loads before it has entered the user's namespace must be little. */
+export { forkInCgroup } from "./cgroup.ts";
+
 /** Monitor → init, first: the root file system is mounted, and this is what will run. */
 export interface InitRequest {
   spec: RuntimeSpec;

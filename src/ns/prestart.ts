@@ -5,7 +5,6 @@
 
 import { config } from "../config.ts";
 import type { IdMapping } from "../spec.ts";
-import { isOutsideCgroup, makeCgroup, openCgroup, removeCgroup } from "./cgroup.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNS,
@@ -20,9 +19,9 @@ import type * as init from "./init.ts";
 import { load } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
-import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { closeInherited, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
-import { execve, processId, waitPid } from "./sys/process.ts";
+import { execve } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -54,10 +53,10 @@ export function prepareContainer(enter: (() => void) | undefined, meanwhile: () 
   if (failure) return { failure };
   try {
     unshareMounts();
-    const { runInit } = load<typeof init>("ns/init");
+    const stage = load<typeof init>("ns/init");
     finish();
     registerHolder();
-    return { init: startInit(runInit) };
+    return { init: startInit(stage) };
   } catch (error) {
     return { failure: error };
   }
@@ -76,13 +75,6 @@ export function unshareMounts(): void {
   mount("none", "/", "", MS_REC | MS_SHARED);
 }
 
-/** Another first process in the place of one that waits, with ids mapped as these say. */
-export function replaceInit(waiting: WaitingInit, maps: InitMaps): WaitingInit {
-  for (const fd of [waiting.stdin, waiting.stdout, waiting.stderr]) close(fd);
-  discardInit(waiting);
-  return startInit(load<typeof init>("ns/init").runInit, maps);
-}
-
 /** Ids of the container as those of the user's namespace. */
 export interface InitMaps {
   uidMappings: IdMapping[];
@@ -90,7 +82,10 @@ export interface InitMaps {
 }
 
 /** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
-function startInit(runInit: typeof init.runInit, maps?: InitMaps): WaitingInit {
+export function startInit(
+  { runInit, forkInCgroup }: Pick<typeof init, "runInit" | "forkInCgroup">,
+  maps?: InitMaps,
+): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
@@ -114,28 +109,4 @@ function startInit(runInit: typeof init.runInit, maps?: InitMaps): WaitingInit {
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
-}
-
-/** In a control group of its own where that can be. */
-function forkInCgroup(child: () => number, namespaces: number): { pid: number; cgroup?: string } {
-  const path = makeCgroup(processId());
-  const cgroup = path === undefined ? undefined : openCgroup(path);
-  try {
-    const pid = fork(child, { namespaces, cgroup });
-    if (path === undefined || !isOutsideCgroup(pid, path)) return { pid, cgroup: path };
-    removeCgroup(path);
-    return { pid };
-  } catch (error) {
-    if (path !== undefined) removeCgroup(path);
-    throw error;
-  } finally {
-    if (cgroup !== undefined) close(cgroup);
-  }
-}
-
-/** For a command that found nothing to run, or wants another. */
-export function discardInit({ channel, pid, cgroup }: WaitingInit): void {
-  close(channel); // it ends then
-  waitPid(pid, true);
-  if (cgroup !== undefined) removeCgroup(cgroup);
 }

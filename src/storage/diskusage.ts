@@ -84,7 +84,7 @@ export function diskUsage(): DiskUsage {
 }
 
 function volumeUsages(): VolumeUsage[] {
-  const users = volumeUsers();
+  const users = volumeUsers(passOver);
   return listVolumes().map((volume) => ({
     volume,
     sizeBytes: allocatedBytes(volumeData(volume.name)),

@@ -1,7 +1,7 @@
 /** Volumes: `volumes/<name>/` holds the files in `_data/` and what is known of them in `volume.json`. */
 
 import { join } from "node:path";
-import { ConflictError, hasCode, NotFoundError, PodError, UsageError } from "../errors.ts";
+import { ConflictError, type DamagedContainerError, hasCode, NotFoundError, PodError, UsageError } from "../errors.ts";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "../ns/sys/fs.ts";
 import { type ContainerMount, volumesOf } from "./container-mount.ts";
 import { type ContainerRecord, deleteContainer, listContainers } from "./containers.ts";
@@ -115,10 +115,10 @@ export function withVolumesLock<T>(action: () => T): T {
   return withLock("volumes", action);
 }
 
-/** Ids of the containers that use each volume. */
-export function volumeUsers(): Map<string, string[]> {
+/** Ids of the containers that use each volume. Throws where nobody knows what one uses, unless `onDamaged` is told. */
+export function volumeUsers(onDamaged?: (error: DamagedContainerError) => void): Map<string, string[]> {
   const users = new Map<string, string[]>();
-  for (const { record } of listContainers()) {
+  for (const { record } of listContainers(undefined, onDamaged)) {
     for (const name of volumesOf(record)) users.set(name, [...(users.get(name) ?? []), record.id]);
   }
   return users;
