@@ -17,7 +17,7 @@ import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
 import { type InitMaps, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { continueAll, stopAll } from "./ns/processes.ts";
-import { replaceInit } from "./ns/replace-init.ts";
+import { readyInit } from "./ns/replace-init.ts";
 import { load } from "./ns/stage.ts";
 import { poll, readSignal, signalFd } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
@@ -88,7 +88,7 @@ export class ContainerRun {
   /** From nothing to the running program. Throws PodError with the step that failed. */
   start(waiting: WaitingInit, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
-    const init = record.userns ? replaceInit(waiting, keptMaps(record)) : waiting;
+    const init = readyInit(waiting, record.userns && keptMaps(record));
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);

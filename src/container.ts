@@ -41,15 +41,19 @@ export { repairContainers } from "./repair.ts";
 const SIGKILL = 9;
 
 /**
- * Makes a container of an image: its record and its files; nothing runs yet. `monitorPid` is the monitor that will run
- * it: should that be killed first, a `--rm` container still goes.
+ * Makes a container of an image: its record and its files; nothing runs yet. `prepareMonitor` gives the pid of the
+ * monitor that will run it: should that be killed first, a `--rm` container still goes.
  */
-export async function create(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
+export async function create(
+  options: CreateOptions,
+  progress: PullProgress,
+  prepareMonitor?: () => number,
+): Promise<Container> {
   const { cidFile } = options;
-  if (cidFile === undefined) return make(options, progress, monitorPid);
+  if (cidFile === undefined) return make(options, progress, prepareMonitor);
   makeCidFile(cidFile);
   try {
-    const container = await make(options, progress, monitorPid);
+    const container = await make(options, progress, prepareMonitor);
     writeFileSync(cidFile, container.record.id);
     return container;
   } catch (error) {
@@ -58,7 +62,7 @@ export async function create(options: CreateOptions, progress: PullProgress, mon
   }
 }
 
-async function make(options: CreateOptions, progress: PullProgress, monitorPid?: number): Promise<Container> {
+async function make(options: CreateOptions, progress: PullProgress, prepareMonitor?: () => number): Promise<Container> {
   const leases: { release(): void }[] = [];
   const leased = async (reference: string) => {
     const { image, lease } = await leaseImage({ ...options, image: reference }, progress);
@@ -75,7 +79,7 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
     if (record.userns) noteCost(progress);
     readySources(record.mounts, progress);
     if (options.replace) removeNamed(options.name);
-    const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
+    const monitor = prepareMonitor && identify(prepareMonitor());
     putWithVolumes(record, () => putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor));
     return readContainer(record.id)!;
   } finally {

@@ -4,10 +4,9 @@ import { formatError } from "./errors.ts";
 import type { CheckResult, HealthPlan } from "./health.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { type ExecRequest, startInContainer } from "./ns/exec.ts";
-import { childrenOf } from "./ns/processes.ts";
 import { pipe, poll, readInto, setNonBlocking, writeAll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
-import { fork } from "./ns/sys/fork.ts";
+import { childrenOf, fork } from "./ns/sys/fork.ts";
 import { kill, pidfdOpen, setParentDeathSignal, waitPid } from "./ns/sys/process.ts";
 
 const SIGKILL = 9;

@@ -26,7 +26,7 @@ import {
 import { recordContainerEvent } from "./storage/events.ts";
 import { withLock } from "./storage/files.ts";
 import { LogReader, makeLog } from "./storage/logs.ts";
-import { takeMonitor, type WaitingMonitor } from "./waiting.ts";
+import { preparedMonitor, takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
 const SIGKILL = 9;
 
@@ -47,8 +47,12 @@ export async function run(
   progress: PullProgress,
 ): Promise<{ id: string; exitCode: number }> {
   if (options.tty && options.interactive && !attachment.detach) requireTerminal();
-  const monitor = takeMonitor();
-  const { record } = await endedBySignals(create(options, progress, monitor.pid));
+  let monitor = takeMonitor();
+  const prepare = () => {
+    monitor = preparedMonitor(monitor);
+    return monitor.pid;
+  };
+  const { record } = await endedBySignals(create(options, progress, prepare));
   return { id: record.id, exitCode: launch(monitor, record, attachment) };
 }
 
@@ -76,7 +80,7 @@ function claim(id: string): WaitingMonitor | undefined {
     const { state } = requireContainer(id);
     if (state.monitor && isAlive(state.monitor)) return undefined;
     if (state.monitor) removeCgroupOf(state.monitor.pid, state.cgroup); // it may have been killed
-    const monitor = takeMonitor();
+    const monitor = preparedMonitor(takeMonitor());
     const fresh = { starting: true, stopped: undefined, restartCount: undefined, cgroup: undefined };
     putState(id, { ...state, ...fresh, monitor: identify(monitor.pid) });
     return monitor;

@@ -2,19 +2,24 @@
 
 import { config } from "./config.ts";
 import type * as monitor from "./monitor.ts";
+import { POLLIN } from "./ns/constants.ts";
 import { prepareContainer } from "./ns/prestart.ts";
 import { load } from "./ns/stage.ts";
-import { socketPair } from "./ns/sys/descriptor.ts";
+import { poll, readInto, socketPair, writeAll } from "./ns/sys/descriptor.ts";
 import { close, duplicate } from "./ns/sys/file.ts";
-import { closeInherited, setTitle, takeDescriptors } from "./ns/sys/fork.ts";
+import { childrenOf, closeInherited, setTitle, takeDescriptors } from "./ns/sys/fork.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { execve, sessionEndSignals, setSid, setSignalMask } from "./ns/sys/process.ts";
+import { execve, kill, sessionEndSignals, setSid, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { forkInUserNamespace, ThreadsError } from "./ns/userns.ts";
+
+const SIGKILL = 9;
 
 export interface WaitingMonitor {
   pid: number;
   /** The command's end of the monitor's socket. When it closes without a word, the monitor ends. */
   fd: number;
+  /** It has said that it waits: preparedMonitor(). */
+  isPrepared: boolean;
 }
 
 /** It makes the container's namespaces while the command searches for the image. */
@@ -26,7 +31,26 @@ export function startMonitor(): WaitingMonitor {
     return 0;
   });
   close(remote);
-  return { pid, fd };
+  return { pid, fd, isPrepared: false };
+}
+
+const patienceMs = 10_000;
+
+/**
+ * A monitor that has made the container's namespaces, or has failed and will tell why. One that says nothing hangs, and
+ * another takes its place: a copy of a process with threads may find a lock shut that nobody will open (ns/sys/fork.ts).
+ */
+export function preparedMonitor(monitor: WaitingMonitor): WaitingMonitor {
+  if (monitor.isPrepared) return monitor;
+  const [hasSpoken] = poll([{ fd: monitor.fd, events: POLLIN }], patienceMs);
+  if (hasSpoken) {
+    readInto(monitor.fd, new Uint8Array(1)); // nothing where it has ended: who talks to it will see that
+    return { ...monitor, isPrepared: true };
+  }
+  for (const pid of [...childrenOf(monitor.pid), monitor.pid]) unlessErrno(["ESRCH"], () => kill(pid, SIGKILL));
+  close(monitor.fd);
+  waitPid(monitor.pid, true);
+  return preparedMonitor(startMonitor());
 }
 
 /** Nothing of the caller's stays with it: session, signals, descriptors, working directory, command line. */
@@ -42,6 +66,7 @@ export function becomeMonitor(client: number, finish?: () => void): void {
   if (prepared.failure instanceof ThreadsError && !config.singleThreadRetry) becomeFreshMonitor(client);
   const { channel, stdin, stdout, stderr } = prepared.init ?? {};
   closeInherited([client, channel, stdin, stdout, stderr]);
+  unlessErrno(["EPIPE", "ECONNRESET"], () => writeAll(client, new Uint8Array(1))); // preparedMonitor() waits for it
   load<typeof monitor>("monitor").runMonitor(client, prepared);
 }
 

@@ -17,9 +17,9 @@ import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
 import { close } from "./sys/file.ts";
-import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { childrenOf, closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { setns, unlessErrno } from "./sys/namespace.ts";
-import { joinNewSessionKeyring, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
+import { joinNewSessionKeyring, kill, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
 import type { WindowSize } from "./sys/terminal.ts";
 import { becomeRoot, ThreadsError } from "./userns.ts";
 
@@ -58,21 +58,24 @@ export function startInContainer(request: ExecRequest): { pid: number; terminal:
 }
 
 const copies = 5;
+const patienceMs = 60_000; // while a commit freezes the container, the copy inside waits
+const SIGKILL = 9;
 
 /**
- * Where many start at once, one copy in some thousands gets threads from the engine before it has entered, or is aborted by
- * it: then another is made. Nothing of the program has run until the one that is "ready" is told to go on.
+ * Where many start at once, one copy in some thousands gets threads from the engine before it has entered, is aborted by
+ * it, or hangs: then another is made. Nothing of the program has run until the one that is "ready" is told to go on.
  */
 function enterByCopy(request: ExecRequest): { pid: number; channel: number; terminal: number | undefined } {
   for (let count = 0; count < copies; count++) {
     const { pid, channel } = startCopy(request);
-    const report = receiveReport(channel);
+    const report = receiveReport(channel, patienceMs);
     if (report?.message.kind === "ready") return { pid, channel, terminal: undefined };
     if (report?.message.kind === "terminal") {
       receiveFromInit(channel); // "ready"
       return { pid, channel, terminal: report.fds[0] };
     }
     close(channel);
+    for (const each of [...childrenOf(pid), pid]) unlessErrno(["ESRCH"], () => kill(each, SIGKILL)); // it may hang
     waitPid(pid, true);
   }
   throw new ThreadsError();

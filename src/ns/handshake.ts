@@ -2,8 +2,13 @@
 
 import { hasCode, PodError, SyscallError } from "../errors.ts";
 import { toCommandError } from "./command.ts";
+import { POLLIN } from "./constants.ts";
 import type { InitReport, InitRequest } from "./init.ts";
 import { receive, receivePacket, type StageFailure, send } from "./stage.ts";
+import { poll } from "./sys/descriptor.ts";
+
+/** What takes some milliseconds. */
+const patienceMs = 10_000;
 
 /** Sends what comes first, or the word to go on. Throws PodError where init has ended. */
 export function tellInit(channel: number, message: InitRequest | object): void {
@@ -14,6 +19,13 @@ export function tellInit(channel: number, message: InitRequest | object): void {
   }
 }
 
+/** Whether it says so in time that it waits for its request: a copy may hang (ns/sys/fork.ts). Throws where it has ended. */
+export function initWaits(channel: number): boolean {
+  const hasSpoken = poll([{ fd: channel, events: POLLIN }], patienceMs)[0] !== 0;
+  if (hasSpoken) receiveFromInit(channel);
+  return hasSpoken;
+}
+
 /** Init's next report, with the descriptors that came with it. Throws its failure, or that it has ended. */
 export function receiveFromInit(channel: number): { message: InitReport; fds: number[] } {
   const report = receiveReport(channel);
@@ -21,8 +33,9 @@ export function receiveFromInit(channel: number): { message: InitReport; fds: nu
   return report;
 }
 
-/** The same; undefined where it has ended. */
-export function receiveReport(channel: number): { message: InitReport; fds: number[] } | undefined {
+/** The same; undefined where it has ended, or does not answer in time. */
+export function receiveReport(channel: number, timeoutMs = -1): { message: InitReport; fds: number[] } | undefined {
+  if (poll([{ fd: channel, events: POLLIN }], timeoutMs)[0] === 0) return undefined;
   const report = receive<InitReport>(channel);
   if (report?.message.kind === "failed") throw stageError(report.message.failure);
   return report;

@@ -29,6 +29,7 @@ export interface InitRequest {
 
 /** Init → monitor. */
 export type InitReport =
+  | { kind: "waiting" } // it does not hang
   | { kind: "namespaces" } // its user and its network namespace are attached: SCM_RIGHTS
   | ProgramReport; // all its namespaces are attached to "ready"
 
@@ -36,6 +37,7 @@ export type InitReport =
 export function runInit(channel: number): never {
   setUmask(0o022); // the caller's own is not to close what init makes: mount points, the working directory
   return orReport(channel, (at) => {
+    send(channel, { kind: "waiting" } satisfies InitReport);
     const request = receive<InitRequest>(channel)?.message;
     if (!request) exitNow(1); // the command found nothing to run
     initialise(channel, request, at);

@@ -27,15 +27,6 @@ function withProc<T>(action: (proc: number) => T): T {
   }
 }
 
-/** Its children, while it lives. */
-export function childrenOf(pid: number): number[] {
-  let text = "";
-  unlessErrno(["ENOENT", "ESRCH"], () => {
-    text = readText(`/proc/${pid}/task/${pid}/children`);
-  });
-  return text.split(" ").filter(Boolean).map(Number);
-}
-
 /** Undefined where it has ended, or is another user's. */
 function pidNamespace(proc: number, pid: number): string | undefined {
   let link: string | undefined;

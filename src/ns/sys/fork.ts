@@ -19,7 +19,7 @@ import {
 import { c, check, memory } from "../libc.ts";
 import { pipe, readInto, writeAll } from "./descriptor.ts";
 import { close, duplicate, listDirectory, open, readlinkAt, readText } from "./file.ts";
-import { mount, unshare } from "./namespace.ts";
+import { mount, unlessErrno, unshare } from "./namespace.ts";
 import {
   closeOnExecFrom,
   execve,
@@ -105,6 +105,15 @@ function letGo(pid: number, { readFd, writeFd }: Gate, before: string): boolean 
   close(readFd);
   close(writeFd);
   return isGood;
+}
+
+/** Its children, while it lives. */
+export function childrenOf(pid: number): number[] {
+  let text = "";
+  unlessErrno(["ENOENT", "ESRCH"], () => {
+    text = readText(`/proc/${pid}/task/${pid}/children`);
+  });
+  return text.split(" ").filter(Boolean).map(Number);
 }
 
 let codeIsInherited = false;
