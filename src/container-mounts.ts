@@ -40,7 +40,14 @@ import { mount, moveMount, openTree, umount, unlessErrno } from "./ns/sys/namesp
 import { resolveUser } from "./ns/user.ts";
 import { stagedMount } from "./runtimespec.ts";
 import { changeOwners } from "./storage/chown.ts";
-import type { BindMount, ContainerMount, ImageMount, SecretMount, TmpfsMount } from "./storage/container-mount.ts";
+import {
+  type BindMount,
+  type ContainerMount,
+  type ImageMount,
+  type SecretMount,
+  type TmpfsMount,
+  volumesOf,
+} from "./storage/container-mount.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { imageMount } from "./storage/drivers.ts";
@@ -57,7 +64,7 @@ export function prepareMounts(record: ContainerRecord, rootfs: string, isFirst: 
   };
   const root = open(rootfs, O_PATH | O_DIRECTORY);
   try {
-    if (isFirst) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
+    if (isFirst && volumesOf(record).length > 0) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
     for (const each of mounts) checkSource(each);
     if (isFirst) {
       fillVolumes(mounts, root);
