@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { addAccount } from "./account.ts";
 import { NotFoundError, PodError } from "./errors.ts";
 import { type KeptIds, outerId } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
@@ -67,6 +68,7 @@ export function prepareMounts(record: ContainerRecord, rootfs: string, isFirst: 
     if (isFirst && volumesOf(record).length > 0) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
     for (const each of mounts) checkSource(each);
     if (isFirst) {
+      if (record.userns?.mode === "keep-id") addAccount(rootfs, record.userns, record.process.workingDir);
       fillVolumes(mounts, root);
       giveToUser(record, rootfs);
     }
