@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { addAccount } from "./account.ts";
 import { NotFoundError, PodError } from "./errors.ts";
 import { type KeptIds, outerId } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
@@ -40,7 +41,14 @@ import { mount, moveMount, openTree, umount, unlessErrno } from "./ns/sys/namesp
 import { resolveUser } from "./ns/user.ts";
 import { stagedMount } from "./runtimespec.ts";
 import { changeOwners } from "./storage/chown.ts";
-import type { BindMount, ContainerMount, ImageMount, SecretMount, TmpfsMount } from "./storage/container-mount.ts";
+import {
+  type BindMount,
+  type ContainerMount,
+  type ImageMount,
+  type SecretMount,
+  type TmpfsMount,
+  volumesOf,
+} from "./storage/container-mount.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { imageMount } from "./storage/drivers.ts";
@@ -57,9 +65,10 @@ export function prepareMounts(record: ContainerRecord, rootfs: string, isFirst: 
   };
   const root = open(rootfs, O_PATH | O_DIRECTORY);
   try {
-    if (isFirst) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
+    if (isFirst && volumesOf(record).length > 0) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
     for (const each of mounts) checkSource(each);
     if (isFirst) {
+      if (record.userns?.mode === "keep-id") addAccount(rootfs, record.userns, record.process.workingDir);
       fillVolumes(mounts, root);
       giveToUser(record, rootfs);
     }

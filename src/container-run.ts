@@ -200,7 +200,7 @@ export class ContainerRun {
 
   private prepareMounts(rootfs: string): void {
     const { record, state } = this.container;
-    if (record.mounts.length === 0) return;
+    if (record.mounts.length === 0 && !record.userns) return;
     const { prepareMounts } = load<typeof containerMounts>("container-mounts");
     this.releaseMounts = prepareMounts(record, rootfs, !state.started);
   }

@@ -4,40 +4,10 @@ import { UsageError } from "../errors.ts";
 import type { BindMount, ContainerMount, ImageMount, TmpfsMount, VolumeMount } from "../storage/container-mount.ts";
 import { checkVolumeName } from "../storage/volumes.ts";
 import { parseBytes } from "../values.ts";
-import { splitFields } from "./fields.ts";
+import { type MountFields, readFields } from "./mount-fields.ts";
 import { checkTarget, cleanPath, propagationOf, resolveSource } from "./paths.ts";
 
-/** Other names of keys, podman's among them. */
-const aliases: Record<string, string> = {
-  src: "source",
-  dst: "target",
-  destination: "target",
-  ro: "readonly",
-  "volume-subpath": "subpath",
-  "image-subpath": "subpath",
-  U: "chown",
-  u: "chown",
-};
-/** Keys that may stand alone. */
-const switches = ["readonly", "rw", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "chown"];
-const values = [
-  ...["type", "source", "target", "subpath", "consistency", "relabel", "bind-propagation", "bind-recursive"],
-  ...["volume-label", "volume-driver", "volume-opt", "tmpfs-size", "tmpfs-mode"],
-];
 const types = ["bind", "volume", "tmpfs", "image"];
-
-interface Given {
-  type: string;
-  source: string;
-  target: string;
-  readonly: boolean;
-  chown: boolean;
-  subpath?: string;
-  /** Keys as they were given, for what belongs to one type only. */
-  keys: string[];
-  value: (key: string) => string | undefined;
-  labels: Record<string, string>;
-}
 
 /** A volume's name is empty where it gets one of pod's; an image's id is not known yet. Throws UsageError. */
 export function parseMount(text: string): Exclude<ContainerMount, { type: "secret" }> {
@@ -58,58 +28,15 @@ function invalid(type: string, why: string): UsageError {
   return new UsageError(`invalid mount config for type "${type}": ${why}`);
 }
 
-function readFields(text: string): Given {
-  const found = new Map<string, string | undefined>();
-  const labels: Record<string, string> = {};
-  const keys: string[] = [];
-  for (const field of splitFields(text)) {
-    const [, written = "", value] = /^([^=]*)(?:=([\s\S]*))?$/.exec(field) ?? [];
-    if (written.trim() !== written) {
-      throw new UsageError(`invalid option '${written}' in '${field}': option should not have whitespace`);
-    }
-    const lower = written.toLowerCase();
-    const key = aliases[lower] ?? lower;
-    if (value === undefined && !switches.includes(key)) {
-      throw new UsageError(`invalid field '${field}' must be a key=value pair`);
-    }
-    if (value === "") throw new UsageError(`invalid value for '${written}': value is empty`);
-    if (!switches.includes(key) && !values.includes(key)) {
-      throw new UsageError(`unexpected key '${written}' in '${field}'`);
-    }
-    keys.push(lower);
-    if (key === "volume-label") {
-      const [, name = "", label = ""] = /^([^=]*)=?([\s\S]*)$/.exec(value!)!;
-      if (name) labels[name] = label;
-    } else found.set(key, switches.includes(key) ? String(parseSwitch(written, value)) : value);
-  }
-  const isTrue = (key: string) => found.get(key) === "true";
-  return {
-    type: (found.get("type") ?? "volume").toLowerCase(),
-    source: found.get("source") ?? "",
-    target: found.get("target") ?? "",
-    readonly: isTrue("readonly") || found.get("rw") === "false",
-    chown: isTrue("chown"),
-    subpath: found.get("subpath"),
-    keys,
-    value: (key) => found.get(key),
-    labels,
-  };
-}
-
-function parseSwitch(key: string, value: string | undefined): boolean {
-  if (value === undefined || value === "1" || value === "true") return true;
-  if (value === "0" || value === "false") return false;
-  throw new UsageError(
-    `invalid value for '${key}': invalid boolean value (${JSON.stringify(value)}): must be one of "true", "1", "false", or "0" (default "true")`,
-  );
-}
-
-function checkKeys({ type, target, keys, value }: Given): void {
+function checkKeys({ type, target, keys, value }: MountFields): void {
   if (!target) throw new UsageError("target is required");
   for (const kind of types) {
     if (kind !== type && keys.some((key) => key.startsWith(`${kind}-`))) {
       throw new UsageError(`cannot mix '${kind}-*' options with mount type '${type}'`);
     }
+  }
+  if (value("chown") === "true" && type !== "bind" && type !== "volume") {
+    throw new UsageError(`cannot mix 'U' with mount type '${type}'`);
   }
   const driver = value("volume-driver");
   if (driver !== undefined && driver !== "local") {
@@ -119,7 +46,7 @@ function checkKeys({ type, target, keys, value }: Given): void {
     throw new UsageError("volume-opt is not supported: pod's volumes have no options");
 }
 
-function toBind({ source, target, readonly, chown, keys, value }: Given): BindMount {
+function toBind({ source, target, readonly, chown, keys, value }: MountFields): BindMount {
   if (!source) throw invalid("bind", "field Source must not be empty");
   if (keys.includes("subpath")) throw new UsageError("cannot mix 'volume-*' options with mount type 'bind'");
   if (!/^([./]|~(\/|$))/.test(source)) {
@@ -163,7 +90,7 @@ function checkRecursion(recursion: string, readonly: boolean, propagation: strin
   }
 }
 
-function toVolume({ source, target, readonly, chown, subpath, value, labels }: Given): VolumeMount {
+function toVolume({ source, target, readonly, chown, subpath, value, labels }: MountFields): VolumeMount {
   if (source) checkVolumeName(source);
   if (!source && subpath !== undefined) throw invalid("volume", "must not set Subpath when using anonymous volumes");
   if (subpath !== undefined) checkSubpath("volume", subpath);
@@ -191,7 +118,7 @@ function checkSubpath(type: string, subpath: string): void {
   throw invalid(type, `subpath must be a relative path within the ${type}`);
 }
 
-function toTmpfs({ target, readonly, value }: Given): TmpfsMount {
+function toTmpfs({ target, readonly, value }: MountFields): TmpfsMount {
   const [size, mode] = [value("tmpfs-size"), value("tmpfs-mode")];
   const options = ["nosuid", "nodev", "noexec"];
   if (size !== undefined) options.push(`size=${parseTmpfsSize(size)}`);
@@ -211,7 +138,7 @@ function parseTmpfsSize(text: string): number {
   }
 }
 
-function toImage({ source, target, subpath, value }: Given): ImageMount {
+function toImage({ source, target, subpath, value }: MountFields): ImageMount {
   if (!source) throw invalid("image", "field Source must not be empty");
   if (value("readonly") === "false" || value("rw") === "true") {
     throw new UsageError("an image can be mounted read-only only", { hint: "a volume can hold a copy of its files" });

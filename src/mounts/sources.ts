@@ -28,6 +28,6 @@ function checkDevice(path: string): void {
   if (![S_IFCHR, S_IFBLK].includes(statSync(path).mode & S_IFMT)) throw fail("not a device node");
   if (canAccess(path)) return;
   throw new PodError(`device ${path} is not open to you, so that it can't be to a container`, {
-    hint: `\`ls -l ${path}\` says whose it is: often a group's that you can join`,
+    hint: `a container has your user id, and none of your groups: root can open it by \`setfacl -m u:NAME:rw ${path}\``,
   });
 }

@@ -5,7 +5,7 @@ import type { BindMount, MountFlag, Propagation, VolumeMount } from "../storage/
 import { checkVolumeName } from "../storage/volumes.ts";
 import { checkTarget, cleanPath, propagationOf, resolveSource } from "./paths.ts";
 
-/** Words of which one of a kind may be given. Those of SELinux do nothing where there is none, as with Docker. */
+/** Words of which one of a kind may be given. Labels of SELinux do nothing: pod's containers run with the caller's, which opens what is the caller's. */
 const kinds: [string, RegExp][] = [
   ["access", /^(ro|rw)$/],
   ["label", /^[zZ]$/],

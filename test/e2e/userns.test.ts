@@ -46,6 +46,32 @@ onBothDrivers("--userns", (host) => {
     expect(second).toMatchObject({ code: 0, stderr: "" }); // it is said once
   });
 
+  test("keep-id: the caller has a name and a home inside, unless the image has given them", async () => {
+    const me = Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
+    const script = "id -un; id -gn; echo ~; cat /etc/passwd | wc -l";
+    const lines = (await host.shOutput(script, "--userns", "keep-id", "-w", "/work")).split("\n");
+    expect(lines.slice(0, 3)).toEqual([me, me, "/work"]);
+    const ids = ["--userns", "keep-id:uid=4711,gid=4712"];
+    expect(await host.must(...quietRun, ...ids, app, "sh", "-c", "id -un; cat /etc/passwd")).toBe(
+      "app\nroot:x:0:0::/root:/bin/sh\napp:x:4711:4712::/home/app:/bin/sh",
+    );
+    await host.must(
+      "create",
+      "--network",
+      "none",
+      "--userns",
+      "keep-id",
+      "--name",
+      "twice",
+      "starter",
+      "cat",
+      "/etc/passwd",
+    );
+    const first = await host.must("start", "-a", "twice");
+    expect(await host.must("start", "-a", "twice")).toBe(first);
+    await host.must("rm", "twice");
+  });
+
   test("keep-id with other ids, and with another user", async () => {
     const script = "id -u; id -g; touch /d/other; stat -c '%u:%g' /d/mine";
     expect(await host.shOutput(script, "--userns", "keep-id:uid=2000,gid=3000", "-v", "./d:/d")).toBe(

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { startRegistry, type TestRegistry } from "../registry.ts";
 import { onBothDrivers } from "./harness.ts";
 import { publish } from "./images.ts";
+import { randomNumbers, seed } from "./random.ts";
 
 onBothDrivers("volumes", (host) => {
   let registry: TestRegistry;
@@ -270,6 +271,31 @@ onBothDrivers("volumes", (host) => {
     expect(readdirSync(join(folder("data"), "_data"))).toEqual([]);
     expect(readdirSync(folder("data")).toSorted()).toEqual(["_data", "volume.json"]);
     await host.must("volume", "rm", "data", "from");
+  });
+
+  test(`an import that is killed leaves all of it or nothing, seed ${seed}`, async () => {
+    const next = randomNumbers(seed);
+    const files = 500;
+    await host.shOutput(`i=0; while [ $i -lt ${files} ]; do echo $i > /d/$i; i=$((i+1)); done`, "-v", "from:/d");
+    await host.must("volume", "export", "-o", "many.tar", "from");
+    const begun = performance.now();
+    await host.must("volume", "create", "to");
+    await host.must("volume", "import", "to", "many.tar");
+    const usualMs = performance.now() - begun;
+    for (let round = 0; round < 6; round++) {
+      await host.must("volume", "rm", "to");
+      await host.must("volume", "create", "to");
+      const child = host.spawn("volume", "import", "to", "many.tar");
+      await Bun.sleep(next() * usualMs);
+      child.kill("SIGKILL");
+      await child.exited;
+      expect(["0", String(files)]).toContain(await host.shOutput("ls /d | wc -l", "-v", "to:/d"));
+      expect(await host.must("system", "check")).toContain("all is well");
+    }
+    await host.must("volume", "import", "to", "many.tar");
+    expect(await host.shOutput("ls /d | wc -l; cat /d/499", "-v", "to:/d")).toBe(`${files}\n499`);
+    await host.must("volume", "rm", "from", "to");
+    expect(readdirSync(join(host.dataDir, "tmp"))).toEqual([]);
   });
 
   test("prune takes the anonymous ones that nobody uses, and with -a all of them", async () => {

@@ -87,6 +87,7 @@ const wrong: [string, string][] = [
   ["src=data,dst=/b,volume-driver=nfs", `error looking up volume plugin nfs: plugin "nfs" not found`],
   ["src=data,dst=/b,volume-opt=o=x", "volume-opt is not supported"],
   ["dst=/b,ro", `invalid mount config for type "volume": must not set ReadOnly mode when using anonymous volumes`],
+  ["type=tmpfs,dst=/b,U", "cannot mix 'U' with mount type 'tmpfs'"],
   ["type=image,src=a,dst=/b,rw", "an image can be mounted read-only only"],
 ];
 test.each(wrong)("--mount %p is refused", (text, message) => {

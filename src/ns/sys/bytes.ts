@@ -6,7 +6,7 @@
 import { SyscallError } from "../../errors.ts";
 import { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, S_IFDIR, S_IFMT } from "../constants.ts";
 import { c, check, failedWith } from "../libc.ts";
-import { parseStatus, type Status, statInto, statusSize, type Time } from "./file.ts";
+import { parseStatus, type Status, statInto, statusSize, type Time, untilSure } from "./file.ts";
 
 const nameSize = 4097; // PATH_MAX and the NUL
 const first = Buffer.alloc(nameSize);
@@ -60,7 +60,7 @@ export function findAtBytes(dirFd: number, name: string, flags: number): number 
 /** openat2(2), close-on-exec; `resolve` are RESOLVE_* flags. Undefined where there is nothing, or not what the flags ask for. */
 export function resolveBytes(dirFd: number, path: string, flags: number, resolve: number): number | undefined {
   const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), 0n, BigInt(resolve)]);
-  const result = c.openat2(dirFd, cname(path), how, how.byteLength);
+  const result = untilSure(() => c.openat2(dirFd, cname(path), how, how.byteLength));
   return failedWith(result, ENOENT, ENOTDIR) ? undefined : checked("openat2", result, path);
 }
 export function mkdirAtBytes(dirFd: number, name: string, mode: number): void {

@@ -30,8 +30,22 @@ export function open(path: string, flags: number, mode = 0): number {
 /** openat2(2). `resolve`: RESOLVE_*; RESOLVE_IN_ROOT treats `dirFd` as the root that no symlink or `..` leaves. */
 export function openAt2(dirFd: number, path: string, flags: number, resolve: number, mode = 0): number {
   const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
-  const result = c.openat2(dirFd, cstring(path), how, how.byteLength);
-  return check("openat2", result, path);
+  const name = cstring(path);
+  return check(
+    "openat2",
+    untilSure(() => c.openat2(dirFd, name, how, how.byteLength)),
+    path,
+  );
+}
+
+const EAGAIN = 11;
+const triesMaximum = 1000;
+
+/** openat2(2): a rename or mount anywhere on the machine makes a `..` unsure, and the call is to be made again. */
+export function untilSure(call: () => number): number {
+  let result = call();
+  for (let tries = 1; tries < triesMaximum && failedWith(result, EAGAIN); tries++) result = call();
+  return result;
 }
 /** close(2); a bad descriptor is a bug and throws. */
 export function close(fd: number): void {
