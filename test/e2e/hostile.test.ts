@@ -174,3 +174,30 @@ test("--cidfile that can't be made leaves no container", async () => {
   expect(existsSync(join(host.work, "id"))).toBe(false);
   expect(await host.must("ps", "-aq")).toBe("");
 });
+
+test("a monitor that hangs as it is made is ended after some seconds, and another runs the container", async () => {
+  for (let round = 0; round < 5; round++) {
+    const child = host.spawn(...quietRun, "starter", "echo", "hello");
+    const children = `/proc/${child.pid}/task/${child.pid}/children`;
+    let monitor = 0;
+    while (!monitor && child.exitCode === null) monitor = Number.parseInt(readFileSync(children, "utf8"), 10) || 0;
+    process.kill(monitor, "SIGSTOP");
+    const output = child.stdout.text();
+    if ((await Promise.race([output, Bun.sleep(12_000)])) === "hello\n") return;
+    process.kill(monitor, "SIGCONT"); // it was past that already
+    await child.exited;
+  }
+  throw new Error("no monitor was stopped in time");
+}, 120_000);
+
+test("what is loaded before the user's namespace is entered is so little that the engine makes no threads before", async () => {
+  const names = Array.from({ length: 10 }, (_, i) => `early${i}`);
+  for (const name of names) await host.must("run", "-d", "--name", name, "--network", "none", "starter", "sleep", "60");
+  const pids = await host.must("inspect", "-f", "{{.Id}}", ...names);
+  const isFresh = (id: string) => {
+    const { monitor } = JSON.parse(readFileSync(join(host.dataDir, "containers", id, "state.json"), "utf8"));
+    return readFileSync(`/proc/${monitor.pid}/environ`, "utf8").includes("BUN_JSC_"); // executed anew: src/waiting.ts
+  };
+  expect(pids.split("\n").filter(isFresh).length).toBeLessThan(4); // some do on a busy machine
+  await host.must("rm", "-f", ...names);
+});
