@@ -1,6 +1,6 @@
 /** The client's side of a running container: its terminal or pipes on one end, the monitor's socket on the other. */
 
-import { PodError } from "./errors.ts";
+import { hasCode, PodError } from "./errors.ts";
 import {
   type ClientMessage,
   encodeControl,
@@ -156,7 +156,9 @@ class Attachment {
     if (message.kind === "failed") throw toError(message);
     if (message.kind !== "exited") return;
     while (!this.result && this.printChunk()); // what it wrote until its end is in the log by now
-    this.result ??= { kind: "exited", exitCode: message.exitCode };
+    if (message.error) this.writeOutput("stderr", Buffer.from(`pod: ${message.error}\n`));
+    const exitCode = message.error ? message.exitCode || 125 : message.exitCode; // what is not whole is no success
+    this.result ??= { kind: "exited", exitCode };
   }
 
   /**
@@ -177,9 +179,10 @@ class Attachment {
       if (!output) continue;
       try {
         start += writeReady(fd, bytes.subarray(start));
-      } catch {
-        if (fd === 1) this.result = { kind: "exited", exitCode: 141 };
-        else this.stderrIsClosed = true;
+      } catch (error) {
+        if (fd === 2) this.stderrIsClosed = true;
+        else if (hasCode(error, "EPIPE")) this.result = { kind: "exited", exitCode: 141 };
+        else throw new PodError("write to standard output", { cause: error });
       }
     }
   }

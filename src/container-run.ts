@@ -162,7 +162,9 @@ export class ContainerRun {
     const deleteFiles = record.autoRemove ? deleteContainerAndVolumes(record) : undefined;
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
-    this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode! });
+    const { lostBytes } = this.log;
+    const error = lostBytes ? `${lostBytes} bytes of output were lost: the disk with the store was full` : undefined;
+    this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode!, error });
     this.stopListening();
     deleteFiles?.();
   }

@@ -5,7 +5,7 @@ import { monitorGone } from "./attach.ts";
 import { config } from "./config.ts";
 import { Control } from "./control.ts";
 import { completeEnvironment } from "./create.ts";
-import { ConflictError, PodError } from "./errors.ts";
+import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import { carry } from "./exec-streams.ts";
 import { allCapabilities } from "./ns/capabilities.ts";
 import { type ExecRequest, startInContainer } from "./ns/exec.ts";
@@ -15,7 +15,7 @@ import { getTerminalAttributes, getWindowSize } from "./ns/sys/terminal.ts";
 import { restartSingleThreaded, ThreadsError } from "./ns/userns.ts";
 import { holdSignals, releaseSignals } from "./signals.ts";
 import type { RuntimeProcess, RuntimeSpec } from "./spec.ts";
-import { type Container, containerDir, findContainer } from "./storage/containers.ts";
+import { type Container, containerDir, findContainer, readContainer } from "./storage/containers.ts";
 import { execEvents } from "./storage/events.ts";
 
 export interface ExecOptions {
@@ -41,16 +41,30 @@ export function exec(text: string, options: ExecOptions): number {
     throw new PodError("cannot attach stdin to a TTY-enabled container because stdin is not a terminal");
   }
   const ends = openStreams(options);
-  const { pid, terminal } = start({
-    process: toProcess(container, options),
-    user: options.user ?? container.record.process.user,
-    windowSize: options.tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined,
-    namespaces: namespacesOf(container),
-    cgroup: container.state.cgroup,
-    fds: ends.theirs,
-    ...execEvents(container.record, options.command),
-  });
+  const { pid, terminal } = whileItRuns(container, () =>
+    start({
+      process: toProcess(container, options),
+      user: options.user ?? container.record.process.user,
+      windowSize: options.tty ? (getWindowSize(0) ?? getWindowSize(1)) : undefined,
+      namespaces: namespacesOf(container),
+      cgroup: container.state.cgroup,
+      fds: ends.theirs,
+      ...execEvents(container.record, options.command),
+    }),
+  );
   return options.detach ? 0 : carry(pid, { ...ends.ours, terminal }, options);
+}
+
+/** Where the container ends meanwhile any step may fail: that it has ended is what there is to tell. */
+function whileItRuns<T>(container: Container, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    const now = readContainer(container.record.id);
+    if (!now) throw new NotFoundError(`No such container: ${container.record.id}`);
+    checkRuns(now);
+    throw error;
+  }
 }
 
 function start(request: ExecRequest): ReturnType<typeof startInContainer> {

@@ -77,4 +77,5 @@ export type MonitorMessage =
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }
   | { kind: "failed"; message: string; hint?: string; exitCode?: number }
-  | { kind: "exited"; exitCode: number };
+  /** `error`: its output is not whole. */
+  | { kind: "exited"; exitCode: number; error?: string };

@@ -149,7 +149,11 @@ export function registerHolder(): void {
   if (isRegistered) return;
   isRegistered = true;
   const pid = processId();
-  writeText(holderFile(pid), JSON.stringify({ pid, startTime: startTimeOf(pid), bootId: bootId() }));
+  // On a full disk no other command can join this one, and no more than that.
+  const isWritten = unlessErrno(["ENOSPC", "EDQUOT"], () =>
+    writeText(holderFile(pid), JSON.stringify({ pid, startTime: startTimeOf(pid), bootId: bootId() })),
+  );
+  if (!isWritten) unregisterHolder();
 }
 export function unregisterHolder(): void {
   unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(processId())));
@@ -192,6 +196,7 @@ function liveHolder(except: number[] = []): number | undefined {
       unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(name)));
     } catch (error) {
       if (!(error instanceof SyntaxError) && !hasCode(error, "ENOENT")) throw error; // it is gone, or being written
+      if (startTimeOf(Number(name)) === undefined) unlessErrno(["ENOENT"], () => unlinkAt(AT_FDCWD, holderFile(name)));
     }
   }
   return undefined;

@@ -43,6 +43,11 @@ export class ContainerLog {
     return this.#limit !== undefined && this.sizeBytes - position > this.#limit.keptBytes / 2;
   }
 
+  /** What clients can't have got, for they read it here. */
+  get lostBytes(): number {
+    return this.#log.lostBytes;
+  }
+
   /** What `ps` and `inspect` are to tell of it. */
   get failure(): string | undefined {
     const { lostBytes, cutFailure } = this.#log;

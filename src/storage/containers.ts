@@ -23,7 +23,7 @@ import {
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 import { type ContainerMount, formerMounts } from "./container-mount.ts";
 import { recordContainerEvent } from "./events.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock, writeAt, writeFileAtomic } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, withReserve, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** What the user asked for, complete: `container.json`. Written before anything runs; rename and update change it. */
@@ -385,11 +385,11 @@ export function identify(pid: number): ProcessIdentity {
  * caller made sure that nothing runs.
  */
 export function deleteContainer(record: ContainerRecord): () => void {
-  const trash = makeTemporaryDir();
+  const trash = withReserve(makeTemporaryDir);
   withLock("names", () => {
     const current = readRecord(record.id) ?? record; // it may have got another name
     if (existsSync(containerDir(record.id))) {
-      renameSync(containerDir(record.id), join(trash, record.id));
+      withReserve(() => renameSync(containerDir(record.id), join(trash, record.id)));
       recordContainerEvent("destroy", current);
     }
     for (const name of new Set([record.name, current.name])) {
@@ -401,7 +401,7 @@ export function deleteContainer(record: ContainerRecord): () => void {
 
 /** The same for one whose record is damaged. */
 export function deleteDamaged(id: string): () => void {
-  const trash = makeTemporaryDir();
+  const trash = withReserve(makeTemporaryDir);
   withLock("names", () => {
     if (existsSync(containerDir(id))) renameSync(containerDir(id), join(trash, id));
     for (const name of readdirSync(paths.names)) {

@@ -173,6 +173,23 @@ cat /dev/zero >"$1/filler" 2>/dev/null; "$0" ${command} >/dev/null && ls "$1/pod
     expect(Number(usedKb)).toBeLessThan(4000);
   });
 
+  test("who runs a container hears that its output is not whole, the container goes, and what removes works on", async () => {
+    const data = mkdtempSync(join(host.work, "d"));
+    const program = "head -c 20000000 /dev/zero; exit $1";
+    const script = `mount -t tmpfs -o size=12m,mode=700 small "$1" && "$0" pull -q starter >/dev/null || exit 99
+"$0" create --name other starter true >/dev/null
+for code in 0 7; do
+  "$0" run --rm --network none starter sh -c '${program}' - $code >"$1.out" 2>"$1.err"; echo "$? $(grep -c 'bytes of output were lost' "$1.err")"
+done
+cat /dev/zero >"$1/filler" 2>/dev/null
+"$0" rm other && "$0" system prune -af >/dev/null && "$0" ps -aq && ls "$1/pod/containers" "$1/pod/run"`;
+    expect((await onTmpfs(script, data)).split("\n").filter((line) => /^\w/.test(line))).toEqual([
+      "125 1",
+      "7 1",
+      "other",
+    ]);
+  });
+
   /** What pod is told to do: `command` makes the image `made`, `prepare` comes before the disk is filled. */
   interface Making {
     prepare?: string;

@@ -155,6 +155,19 @@ onBothDrivers("standard streams", (host) => {
     });
   });
 
+  test("what can't be written to stdout is told, and is no quiet end", async () => {
+    const full = Bun.spawn(["sh", "-c", 'exec "$@" >/dev/full', "-", binary, ...quietRun, "starter", "echo", "hello"], {
+      env: host.env,
+      cwd: host.work,
+      stdin: "ignore",
+      stderr: "pipe",
+    });
+    expect(await full.stderr.text()).toStartWith(
+      "pod: write to standard output: write descriptor 1: no space left on device",
+    );
+    expect(await full.exited).toBe(125);
+  });
+
   test("closed outputs are no reason to fail", async () => {
     expect((await hostShell("$POD starter echo x >&-")).code).toBe(0);
     expect((await hostShell("$POD starter sh -c 'echo x; echo y >&2; exit 4' <&- >&- 2>&-")).code).toBe(4);
