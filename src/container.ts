@@ -4,7 +4,7 @@ import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
-import { ConflictError, DamagedContainerError, NotFoundError, PodError, UsageError } from "./errors.ts";
+import { ConflictError, DamagedContainerError, ImageGoneError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import type { KeptIds } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
@@ -155,14 +155,20 @@ function removeNamed(name: string | undefined): void {
   if (id !== undefined) remove(id, { force: true });
 }
 
+const retries = 4;
+
 /** The image, kept until the container's record names it. An `rmi` or `prune` beside this may be quicker: then once more. */
 async function leaseImage(options: CreateOptions, progress: PullProgress) {
   for (let attempt = 0; ; attempt++) {
-    const image = await ensureImage(options.image, options, progress);
+    const image = await ensureImage(options.image, options, progress).catch((error) => {
+      if (error instanceof ImageGoneError && attempt < retries) return undefined;
+      throw error;
+    });
+    if (!image) continue;
     const lease = holdLease(partsOf(image));
     if (canRun(image)) return { image, lease };
     lease.release();
-    if (attempt < 2) continue;
+    if (attempt < retries) continue;
     const hint = "`pod pull` brings what is missing; `pod system check` tells what that is";
     throw new NotFoundError(`image ${options.image} is not complete`, { hint });
   }

@@ -21,6 +21,12 @@ export class PodError extends Error {
 export class UsageError extends PodError {}
 /** A container, image or other object that was named does not exist. */
 export class NotFoundError extends PodError {}
+/** It was there, and another command has removed it meanwhile: trying once more may help. */
+export class ImageGoneError extends NotFoundError {
+  constructor(digest: string) {
+    super(`image ${digest} is gone: another command removed it`);
+  }
+}
 /** The object exists, but its state or its name forbids the operation. */
 export class ConflictError extends PodError {}
 

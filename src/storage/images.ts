@@ -1,6 +1,6 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
-import { ConflictError, hasCode, NotFoundError, UsageError } from "../errors.ts";
+import { ConflictError, hasCode, ImageGoneError, UsageError } from "../errors.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
@@ -101,14 +101,14 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
   });
   const entries = readIndex().manifests.filter((known) => known.digest === digest);
   const image = entries.length ? imageOf(entries) : undefined;
-  if (!image) throw new NotFoundError(`image ${digest} is gone: another command removed it`);
+  if (!image) throw new ImageGoneError(digest);
   return image;
 }
 
 /** Gives an image that is in the index further names. NotFoundError where another command has just removed it. */
 export function addNames(image: Image, ...references: string[]): Image {
   const entry = readIndex().manifests.find(({ digest }) => digest === image.digest);
-  if (!entry) throw new NotFoundError(`image ${image.digest} is gone: another command removed it`);
+  if (!entry) throw new ImageGoneError(image.digest);
   return putImage(entry, ...references);
 }
 
