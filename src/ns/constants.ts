@@ -104,8 +104,10 @@ export const POLLHUP = 0x10;
 
 // <sys/socket.h>
 export const AF_UNIX = 1;
+export const AF_NETLINK = 16;
 export const AF_INET = 2;
 export const SOCK_STREAM = 1;
+export const SOCK_RAW = 3;
 export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = 0x80000;
