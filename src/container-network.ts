@@ -1,41 +1,67 @@
-/** A running container's way out, in its monitor: slirp4netns, started again should somebody kill it. */
+/** A running container's networks, in its monitor: one slirp4netns of its own, or networks with a bridge, shared with others. */
 
 import { join } from "node:path";
+import { inCopy } from "./copies.ts";
+import { Membership } from "./membership.ts";
+import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
+import { plugIn } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
 import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 
-export class ContainerNetwork {
-  readonly #record: ContainerRecord;
-  readonly #userFd: number;
-  readonly #networkFd: number;
-  #slirp: Slirp & { pidfd: number };
+export interface ContainerNetwork {
+  /** Before the container's namespaces are there. Throws PodError where it can't be. */
+  prepare(): void;
+  /** `fds`: the container's user and network namespace, which belong to this now. */
+  connect(fds: number[]): void;
+  /** Throws PodError with what failed. */
+  waitReady(): void;
+  /** Readable when a way out has ended. */
+  pidfds: number[];
+  /** Another one in place of that which has ended. Throws PodError where there can't be one. */
+  startAgain(pidfd: number): void;
+  release(): void;
+}
 
-  /** The descriptors of the container's user and network namespaces are kept, for the next start. */
-  constructor(record: ContainerRecord, program: string, [userFd, networkFd]: number[]) {
-    this.#record = record;
-    this.#userFd = userFd!;
+/** Undefined where there is nothing to do. Throws PodError where a program is missing: before anything of the container exists. */
+export function networkOf(record: ContainerRecord): ContainerNetwork | undefined {
+  const { mode } = record.network;
+  if (mode === "slirp4netns") return new OwnNetwork(record, requireSlirp());
+  return mode === "bridge" ? new BridgeNetworks(record) : undefined;
+}
+
+class OwnNetwork implements ContainerNetwork {
+  #userFd = -1;
+  #networkFd = -1;
+  #slirp: (Slirp & { pidfd: number }) | undefined;
+
+  constructor(
+    private readonly record: ContainerRecord,
+    private readonly program: string,
+  ) {}
+
+  prepare(): void {}
+
+  connect([userFd, networkFd]: number[]): void {
+    this.#userFd = userFd!; // kept for the next start
     this.#networkFd = networkFd!;
-    this.#slirp = this.#start(program);
+    this.#start(this.program);
   }
 
-  /** Readable when slirp4netns has ended. */
-  get pidfd(): number {
-    return this.#slirp.pidfd;
-  }
-
-  /** Throws PodError with what slirp4netns said. */
   waitReady(): void {
-    this.#slirp.waitReady();
+    this.#slirp!.waitReady();
   }
 
-  /** Connections through the old one are lost. Throws PodError where there can't be another one. */
+  get pidfds(): number[] {
+    return this.#slirp ? [this.#slirp.pidfd] : [];
+  }
+
   startAgain(): void {
     this.release();
-    this.#slirp = this.#start(requireSlirp());
+    this.#start(requireSlirp());
     try {
-      this.#slirp.waitReady();
+      this.waitReady();
     } catch (error) {
       this.release();
       throw error;
@@ -43,19 +69,80 @@ export class ContainerNetwork {
   }
 
   release(): void {
-    close(this.#slirp.exitFd); // it ends when this closes
-    waitPid(this.#slirp.pid, true);
-    close(this.#slirp.pidfd);
+    const slirp = this.#slirp;
+    this.#slirp = undefined;
+    if (!slirp) return;
+    close(slirp.exitFd); // it ends when this closes
+    waitPid(slirp.pid, true);
+    close(slirp.pidfd);
   }
 
-  #start(program: string): Slirp & { pidfd: number } {
+  #start(program: string): void {
     const slirp = startSlirp({
       program,
       userFd: this.#userFd,
       networkFd: this.#networkFd,
-      allowHostLoopback: this.#record.network.allowHostLoopback,
-      logFile: join(containerDir(this.#record.id), "slirp4netns.log"),
+      allowHostLoopback: this.record.network.allowHostLoopback,
+      logFile: join(containerDir(this.record.id), "slirp4netns.log"),
     });
-    return { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+    this.#slirp = { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+  }
+}
+
+class BridgeNetworks implements ContainerNetwork {
+  readonly #memberships: Membership[] = [];
+  #containerFd = -1;
+  #connected: (() => unknown) | undefined;
+
+  constructor(private readonly record: ContainerRecord) {}
+
+  /** Interfaces have the order in which the networks were given; the first with a way out leads out. */
+  prepare(): void {
+    for (const [index, endpoint] of (this.record.network.endpoints ?? []).entries()) {
+      this.#memberships.push(Membership.join(this.record, endpoint, `eth${index}`));
+    }
+    rewriteResolvConf(this.record, this.#leading?.network);
+  }
+
+  connect([userFd, networkFd]: number[]): void {
+    close(userFd!);
+    this.#containerFd = networkFd!;
+    this.#connected = inCopy(() => {
+      for (const membership of this.#memberships) {
+        plugIn(membership.networkFd, this.#containerFd, membership.plug(membership === this.#leading));
+      }
+      for (const membership of this.#memberships) membership.plugInWayOut();
+      return [];
+    });
+    rewriteHosts(this.#names);
+  }
+
+  waitReady(): void {
+    for (const membership of this.#memberships) membership.waitReady();
+    this.#connected!();
+  }
+
+  get pidfds(): number[] {
+    return this.#memberships.map(({ pidfd }) => pidfd).filter((pidfd) => pidfd !== undefined);
+  }
+
+  startAgain(pidfd: number): void {
+    this.#memberships.find((membership) => membership.pidfd === pidfd)?.heal();
+  }
+
+  release(): void {
+    if (this.#containerFd !== -1) close(this.#containerFd);
+    this.#containerFd = -1;
+    const names = this.#names;
+    for (const membership of this.#memberships.splice(0)) membership.leave();
+    if (names.length) rewriteHosts(names);
+  }
+
+  get #leading(): Membership | undefined {
+    return this.#memberships.find(({ network }) => !network.internal);
+  }
+
+  get #names(): string[] {
+    return this.#memberships.map(({ network }) => network.name);
   }
 }

@@ -1,14 +1,13 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
-import { ContainerNetwork } from "./container-network.ts";
+import { type ContainerNetwork, networkOf } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
 import { logAttributes } from "./log-options.ts";
-import { requireSlirp } from "./net/slirp4netns.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
@@ -83,7 +82,7 @@ export class ContainerRun {
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
-    const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
+    this.network = networkOf(record);
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     const { restartCount } = this.container.state;
@@ -93,8 +92,9 @@ export class ContainerRun {
     const { user, init: reaper, args } = record.process;
     const spec = this.writeSpec();
     tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
+    this.network?.prepare();
     const { fds } = receiveFromInit(channel);
-    if (program) this.network = new ContainerNetwork(record, program, fds);
+    if (this.network) this.network.connect(fds);
     else for (const fd of fds) close(fd);
 
     const streams: ContainerStreams = this.openStreams(init);
@@ -212,7 +212,7 @@ export class ContainerRun {
       { fd: this.initPidfd, action: () => this.initEnded() },
       { fd: this.listener!.fd, action: () => this.welcome() },
     ];
-    if (this.network) watched.push({ fd: this.network.pidfd, action: () => this.networkEnded() });
+    for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
   }
@@ -267,11 +267,10 @@ export class ContainerRun {
   }
 
   /** It was killed: a new one takes its place. */
-  private networkEnded(): void {
+  private networkEnded(pidfd: number): void {
     try {
-      this.network!.startAgain();
+      this.network!.startAgain(pidfd);
     } catch (error) {
-      this.network = undefined;
       this.noteError(`its network is gone: ${formatError(error)}`);
     }
   }

@@ -6,8 +6,9 @@ import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
-import { slirpAddresses } from "./net/slirp4netns.ts";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
+import { hostName, toFiles } from "./name-files.ts";
+import { defaultNetwork } from "./networks.ts";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { repairContainers, waitForEnd } from "./repair.ts";
 import {
   type Container,
@@ -21,6 +22,7 @@ import {
   readContainer,
 } from "./storage/containers.ts";
 import { holdLease, type Image } from "./storage/images.ts";
+import { findNetwork } from "./storage/networks.ts";
 import { canRun, partsOf } from "./storage/used.ts";
 
 export type { CreateOptions } from "./create.ts";
@@ -64,7 +66,14 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
 export function newRecord(options: CreateOptions, image: Image): ContainerRecord {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
-  return toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+  const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+  for (const endpoint of record.network.endpoints ?? []) endpoint.network = networkName(endpoint.network);
+  return record;
+}
+
+/** Of a network that is there: it may have been given by its id. Throws NotFoundError. */
+function networkName(text: string): string {
+  return text === defaultNetwork ? text : findNetwork(text).name;
 }
 
 /** Empty, before anything else is done, as Docker does. */
@@ -107,46 +116,6 @@ function makeBindSource(source: string, progress: PullProgress): void {
     throw new PodError(`make the missing bind source ${source}`, { cause });
   }
   progress({ kind: "note", text: `made the missing folder ${source}` });
-}
-
-/** The files of the container's folder that are bind-mounted into it. */
-function toFiles(record: ContainerRecord): Record<string, string> {
-  return {
-    hostname: `${record.hostname}\n`,
-    hosts: toHosts(record),
-    "resolv.conf": toResolvConf(record),
-  };
-}
-
-function hostName(): string {
-  return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
-}
-
-function toHosts(record: ContainerRecord): string {
-  const own = record.network.mode === "slirp4netns" ? slirpAddresses.container : "127.0.1.1";
-  const extra = record.extraHosts.map((entry) => {
-    const at = entry.indexOf(":");
-    return `${entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1")}\t${entry.slice(0, at)}`;
-  });
-  const names = record.hostname === hostName() ? [record.hostname] : [record.hostname, record.name];
-  return `${[
-    "127.0.0.1\tlocalhost",
-    "::1\tlocalhost ip6-localhost ip6-loopback",
-    "fe00::0\tip6-localnet",
-    "ff00::0\tip6-mcastprefix",
-    "ff02::1\tip6-allnodes",
-    "ff02::2\tip6-allrouters",
-    ...extra,
-    `${own}\t${names.join(" ")}`,
-  ].join("\n")}\n`;
-}
-
-/** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's. */
-function toResolvConf(record: ContainerRecord): string {
-  const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
-  if (record.network.mode !== "slirp4netns") return host;
-  const kept = host.split("\n").filter((line) => /^\s*(search|domain|options)\s/.test(line));
-  return `${[`nameserver ${slirpAddresses.dns}`, ...kept].join("\n")}\n`;
 }
 
 /** Removes a container; with `force` also a running one, which gets SIGKILL. Throws ConflictError where it runs. */

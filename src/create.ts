@@ -4,6 +4,7 @@ import { isAbsolute, normalize, resolve } from "node:path";
 import { PodError, UsageError } from "./errors.ts";
 import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
 import type { LogConfig } from "./log-options.ts";
+import { type NetworkingOptions, toNetworking } from "./network-options.ts";
 import { existsSync, readFileSync } from "./ns/sys/fs.ts";
 import type { ContainerRecord } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
@@ -24,7 +25,7 @@ export interface CreateOptions {
   /** Empty resets the image's. */
   entrypoint?: string;
   hostname?: string;
-  network: string;
+  networking: NetworkingOptions;
   readOnly: boolean;
   /** `path` or `path:options`. */
   tmpfs: string[];
@@ -61,7 +62,7 @@ export function toRecord(
   image: Image,
   host: { id: string; driver: DriverName; hostname: string; variable: (name: string) => string | undefined },
 ): ContainerRecord {
-  const network = parseNetwork(options.network);
+  const network = toNetworking(options.networking);
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
   const name = checkName(options.name ?? randomName());
@@ -212,18 +213,6 @@ function toWorkingDir(path: string): string {
   return normalize(path);
 }
 
-/** `none`, `host`, `slirp4netns` and `slirp4netns:allow_host_loopback=true`, as podman words it. */
-export function parseNetwork(text: string): ContainerRecord["network"] {
-  const [mode, ...settings] = text.split(/[:,]/);
-  if (mode === "slirp4netns" || mode === "default") {
-    const unknown = settings.find((setting) => !/^allow_host_loopback=(true|false)$/.test(setting));
-    if (unknown) throw new UsageError(`unknown option of slirp4netns: ${unknown}`);
-    return { mode: "slirp4netns", allowHostLoopback: settings.includes("allow_host_loopback=true") };
-  }
-  if ((mode === "none" || mode === "host") && settings.length === 0) return { mode, allowHostLoopback: false };
-  throw new UsageError(`network ${text} is not supported; use none, host or slirp4netns`);
-}
-
 /** `source:destination[:ro|rw]`. A relative source belongs to the current directory. */
 export function parseBind(text: string): ContainerRecord["binds"][number] {
   const [source, destination, options = "rw", ...rest] = text.split(":");
@@ -267,7 +256,7 @@ export function parseTmpfs(text: string): ContainerRecord["tmpfs"][number] {
 
 function checkExtraHost(text: string): string {
   const [name, ...address] = text.split(":");
-  if (name && address.length && isAddress(address.join(":"))) return text;
+  if (name && address.length && (address[0] === "host-gateway" || isAddress(address.join(":")))) return text;
   throw new UsageError(`bad format for add-host: "${text}"`, { hint: "name:address, like db:10.0.0.7" });
 }
 

@@ -41,7 +41,7 @@ export function explain(options: CreateOptions): Explanation {
     rootfs: rootfsMount(record),
     network: {
       mode,
-      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments(allowHostLoopback)] }),
+      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments({ allowHostLoopback, userFd: 6 })] }),
     },
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
     degraded: degradations(record.driver, mode, maps.singleIdReason),

@@ -1,6 +1,7 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
 import { hasCode } from "./errors.ts";
+import { rewriteHosts } from "./name-files.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
@@ -18,6 +19,7 @@ import {
 import { recordContainerEvent } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
+import { sweepMembers } from "./storage/networks.ts";
 
 /**
  * Makes records true whose monitor was killed: what it left running is ended, the exit is recorded, and a `--rm`
@@ -31,6 +33,8 @@ export function repairContainers(): void {
     if (record.autoRemove) deleteContainer(record)();
     else recordEnd(record.id);
   }
+  const networks = sweepMembers();
+  if (networks.length) rewriteHosts(networks);
   sweepNames();
   sweepLeases();
   sweepTemporary();

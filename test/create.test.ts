@@ -1,15 +1,16 @@
 import { expect, test } from "bun:test";
-import { type CreateOptions, checkName, parseBind, parseNetwork, parseTmpfs, toRecord } from "../src/create.ts";
+import { type CreateOptions, checkName, parseBind, parseTmpfs, toRecord } from "../src/create.ts";
 import type { Image } from "../src/storage/images.ts";
 import { randomNumbers, seed } from "./e2e/random.ts";
 
+const networking = { networks: [] as string[], aliases: [], dns: [], dnsSearch: [], dnsOptions: [] };
 const options: CreateOptions = {
   image: "alpine",
   command: [],
   env: [],
   envFiles: [],
   binds: [],
-  network: "slirp4netns",
+  networking,
   readOnly: false,
   tmpfs: [],
   init: false,
@@ -61,7 +62,7 @@ test("a later value of a variable takes the place of the earlier, and a bare nam
 test("the host name is the short id, the one given, or the host's own with its network", () => {
   expect(record({}).hostname).toBe("abababababab");
   expect(record({ hostname: "box" }).hostname).toBe("box");
-  expect(record({ network: "host" }).hostname).toBe("laptop");
+  expect(record({ networking: { ...networking, networks: ["host"] } }).hostname).toBe("laptop");
 });
 
 test("binds: relative sources, read-only, and what is refused", () => {
@@ -78,15 +79,6 @@ test("tmpfs takes Docker's defaults unless told otherwise", () => {
   expect(parseTmpfs("/t:size=1m,exec").options).toEqual(["nosuid", "nodev", "size=1m", "exec"]);
   expect(() => parseTmpfs("/t:upperdir=/x")).toThrow('invalid tmpfs option ["upperdir=/x"]');
   expect(() => parseTmpfs("t")).toThrow("the path must be absolute");
-});
-
-test("networks that do not exist yet are errors that say so", () => {
-  expect(parseNetwork("slirp4netns:allow_host_loopback=true")).toEqual({
-    mode: "slirp4netns",
-    allowHostLoopback: true,
-  });
-  expect(() => parseNetwork("bridge")).toThrow("network bridge is not supported; use none, host or slirp4netns");
-  expect(() => parseNetwork("slirp4netns:port_handler=x")).toThrow("unknown option of slirp4netns: port_handler=x");
 });
 
 test("names are Docker's", () => {

@@ -37,7 +37,7 @@ const order = [
   /^build\//,
   /^(life|exec)\.ts$/,
   /^(image|image-mount|commit|save|container|container-root|container-sizes|container-run|copy|events|explain|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
-  /^(create|control|control-listener|container-network|driver|ending|hold|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
+  /^(create|control|control-listener|container-network|copies|driver|ending|hold|health-check|membership|name-files|network-options|networks|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$/,
   /^(import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
@@ -96,7 +96,7 @@ test("the clock that people set is read for what is shown, recorded or compared 
   const clock = /(?<!performance)\.now\(\)|new Date\(\)/;
   const shown = /^(format\/|values\.ts|events\.ts)/;
   const recorded =
-    /^(create|container-run|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
+    /^(create|networks|container-run|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage)\.ts/;
   const told = /^net\/(auth|refusal)\.ts/; // of servers: a token's life, Retry-After
   const readers = [...files].filter(([, text]) => clock.test(text)).map(([file]) => file);
   expect(readers.filter((file) => ![shown, recorded, told].some((kind) => kind.test(file)))).toEqual([]);

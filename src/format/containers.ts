@@ -3,6 +3,7 @@
 import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import { type Container, monitorKilled } from "../storage/containers.ts";
+import { networkNames } from "./networks.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
 const headings = {
@@ -53,7 +54,7 @@ export function containerRow(
       .join(","),
     LocalVolumes: "0",
     Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
-    Networks: record.network.mode,
+    Networks: networkNames(record.network).join(","),
     Platform: record.image.platform,
     Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
   };

@@ -1,7 +1,6 @@
 /** A container as `docker inspect` shows it: Docker's field names, as far as pod has what they tell. */
 
 import type { ContainerSizes } from "../container-sizes.ts";
-import { slirpAddresses } from "../net/slirp4netns.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
@@ -11,6 +10,7 @@ import { layerDir } from "../storage/layers.ts";
 import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
+import { networkMode, networkSettings } from "./networks.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
@@ -94,20 +94,6 @@ function inspectHealth({ status, failingStreak, log }: NonNullable<Container["st
   };
 }
 
-function networkSettings({ record: { network }, state }: Container) {
-  const hasAddress = network.mode === "slirp4netns" && state.status === "running";
-  const addresses = {
-    Gateway: hasAddress ? slirpAddresses.gateway : "",
-    IPAddress: hasAddress ? slirpAddresses.container : "",
-    IPPrefixLen: hasAddress ? 24 : 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    MacAddress: "",
-  };
-  return { Ports: goMap({}), ...addresses, Networks: goMap({ [network.mode]: addresses }) };
-}
-
 function logPath({ id, log }: Container["record"]): string {
   return { local: logFile(id), "json-file": jsonLogFile(id), none: "" }[log.driver];
 }
@@ -137,16 +123,16 @@ function hostConfig(record: Container["record"]) {
       record.binds.map(({ source, destination, readonly }) => `${source}:${destination}${readonly ? ":ro" : ""}`),
     ),
     LogConfig: { Type: record.log.driver, Config: goMap(record.log.options) },
-    NetworkMode: record.network.mode,
+    NetworkMode: networkMode(record.network),
     PortBindings: goMap({}),
     RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },
     AutoRemove: record.autoRemove,
     CapAdd: listOrNil<string>(null),
     CapDrop: listOrNil<string>(null),
     CgroupnsMode: "private",
-    Dns: [],
-    DnsOptions: [],
-    DnsSearch: [],
+    Dns: record.network.dns?.servers ?? [],
+    DnsOptions: record.network.dns?.options ?? [],
+    DnsSearch: record.network.dns?.search ?? [],
     ExtraHosts: listOrNil(record.extraHosts),
     GroupAdd: listOrNil<string>(null),
     IpcMode: "private",

@@ -9,17 +9,18 @@ const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
 const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
+const RT_SCOPE_UNIVERSE = 0;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 
-// <linux/if_link.h>, <linux/veth.h>, <linux/if_addr.h>, <linux/neighbour.h>
+// <linux/if_link.h>, <linux/veth.h>, <linux/if_addr.h>
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
@@ -32,9 +33,6 @@ const VETH_INFO_PEER = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_F_NODAD = 2; // the address is leased: nobody else has it
-const NDA_DST = 1;
-const NDA_LLADDR = 2;
-const NUD_PERMANENT = 0x80;
 const IFF_UP = 1;
 
 const family = (version: 4 | 6): number => (version === 4 ? 2 : 10); // AF_INET, AF_INET6
@@ -42,14 +40,20 @@ const family = (version: 4 | 6): number => (version === 4 ? 2 : 10); // AF_INET,
 export interface Link {
   index: number;
   name: string;
+  /** The bridge that it is a port of: its index. */
+  master?: number;
 }
 
 /** The interfaces that there are. */
 export function listLinks(netlink: Netlink): Link[] {
-  return netlink.dump({ type: RTM_GETLINK, body: interfaceInfo({}) }, "list interfaces").map((payload) => ({
-    index: payload.readInt32LE(4),
-    name: parseAttributes(payload.subarray(16)).get(IFLA_IFNAME)!.toString("latin1").replace(/\0$/, ""),
-  }));
+  return netlink.dump({ type: RTM_GETLINK, body: interfaceInfo({}) }, "list interfaces").map((payload) => {
+    const attributes = parseAttributes(payload.subarray(16));
+    return {
+      index: payload.readInt32LE(4),
+      name: attributes.get(IFLA_IFNAME)!.toString("latin1").replace(/\0$/, ""),
+      master: attributes.get(IFLA_MASTER)?.readUInt32LE(0),
+    };
+  });
 }
 
 /** Throws where there is none. */
@@ -105,9 +109,14 @@ function newLink(netlink: Netlink, what: string, attributes: Attribute[]): void 
   );
 }
 
-/** Also into another bridge, where `master` is given. */
-export function setUp(netlink: Netlink, index: number, master?: number): void {
-  const attributes: Attribute[] = master === undefined ? [] : [[IFLA_MASTER, master]];
+/** As a port of the bridge `master`, where that is given. */
+export function setUp(netlink: Netlink, index: number, port?: { master: number; mtuBytes: number }): void {
+  const attributes: Attribute[] = port
+    ? [
+        [IFLA_MASTER, port.master],
+        [IFLA_MTU, port.mtuBytes],
+      ]
+    : [];
   const body = interfaceInfo({ index, flags: IFF_UP, change: IFF_UP });
   netlink.request({ type: RTM_NEWLINK, body, attributes }, `set interface ${index} up`);
 }
@@ -127,6 +136,22 @@ export function addAddress(netlink: Netlink, index: number, address: Address, pr
   netlink.request({ type: RTM_NEWADDR, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, "add an address");
 }
 
+/** The first IPv4 address that is for others, of the interface with the default route where there is one. */
+export function mainAddress(netlink: Netlink): Address | undefined {
+  const body = Buffer.from([family(4), 0, 0, 0, 0, 0, 0, 0]);
+  const addresses = netlink.dump({ type: RTM_GETADDR, body }, "list addresses").flatMap((payload) => {
+    const local = parseAttributes(payload.subarray(8)).get(IFA_LOCAL);
+    const isForOthers = payload[0] === family(4) && payload[3] === RT_SCOPE_UNIVERSE;
+    return local && isForOthers ? [{ index: payload.readUInt32LE(4), address: toAddress(4, local) }] : [];
+  });
+  if (addresses.length < 2) return addresses[0]?.address;
+  const leading = netlink.dump({ type: RTM_GETROUTE, body: routeInfo(4) }, "list routes").flatMap((payload) => {
+    const attributes = parseAttributes(payload.subarray(12));
+    return payload[0] === family(4) && !attributes.has(RTA_DST) ? [attributes.get(RTA_OIF)?.readUInt32LE(0)] : [];
+  });
+  return (addresses.find(({ index }) => leading.includes(index)) ?? addresses[0])?.address;
+}
+
 /** The way to everywhere else. */
 export function addDefaultRoute(netlink: Netlink, index: number, gateway: Address): void {
   const attributes: Attribute[] = [
@@ -143,21 +168,12 @@ export function listRoutes(netlink: Netlink): Subnet[] {
     const version = payload[0] === 2 ? 4 : payload[0] === 10 ? 6 : undefined;
     const destination = parseAttributes(payload.subarray(12)).get(RTA_DST);
     if (!version || !destination) return [];
-    return [{ version, prefix: payload[1]!, value: BigInt(`0x${destination.toString("hex")}`) }];
+    return [{ ...toAddress(version, destination), prefix: payload[1]! }];
   });
 }
 
-/** Whose address it is, so that nobody is asked, and nobody else can answer. `hardware`: six bytes. */
-export function addNeighbour(netlink: Netlink, index: number, address: Address, hardware: Uint8Array): void {
-  const body = Buffer.alloc(12); // struct ndmsg
-  body[0] = family(address.version);
-  body.writeInt32LE(index, 4);
-  body.writeUInt16LE(NUD_PERMANENT, 8);
-  const attributes: Attribute[] = [
-    [NDA_DST, addressBytes(address)],
-    [NDA_LLADDR, hardware],
-  ];
-  netlink.request({ type: RTM_NEWNEIGH, flags: NLM_F_CREATE, body, attributes }, "add a neighbour");
+function toAddress(version: 4 | 6, bytes: Buffer): Address {
+  return { version, value: BigInt(`0x${bytes.toString("hex")}`) };
 }
 
 /** struct ifinfomsg. */
@@ -173,7 +189,7 @@ function interfaceInfo({ index = 0, flags = 0, change = 0 }): Buffer {
 function routeInfo(version: 4 | 6): Buffer {
   return Buffer.concat([
     Buffer.from([family(version), 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC]),
-    u8(0), // RT_SCOPE_UNIVERSE
+    u8(RT_SCOPE_UNIVERSE),
     u8(RTN_UNICAST),
     Buffer.alloc(4),
   ]);

@@ -72,12 +72,33 @@ export interface ContainerRecord {
   health?: { check: Healthcheck; shell: string[]; onFailure: HealthAction };
   /** How long `stop` waits before SIGKILL. */
   stopTimeoutSeconds: number;
-  network: { mode: "slirp4netns" | "host" | "none"; allowHostLoopback: boolean };
+  network: ContainerNetworking;
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
   binds: { source: string; destination: string; readonly: boolean }[];
   tmpfs: { destination: string; options: string[] }[];
+}
+
+/** `--network` and what belongs to it. */
+export interface ContainerNetworking {
+  /** `bridge`: networks with a bridge, those of `endpoints`. */
+  mode: "bridge" | "slirp4netns" | "host" | "none";
+  /** Of `slirp4netns`. */
+  allowHostLoopback: boolean;
+  endpoints?: Endpoint[];
+  /** `--dns`, `--dns-search`, `--dns-option`; missing where none was given. */
+  dns?: { servers: string[]; search: string[]; options: string[] };
+}
+
+/** A network that the container is to be in, and as whom. */
+export interface Endpoint {
+  /** Its name. */
+  network: string;
+  /** As asked for; else one that is free. */
+  address?: string;
+  mac?: string;
+  aliases: string[];
 }
 
 /** `--restart`. A maximum of 0 is none. */
@@ -192,7 +213,7 @@ function readRecord(id: string): ContainerRecord | undefined {
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
-export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart">>): void {
+export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart" | "network">>): void {
   withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);

@@ -18,12 +18,14 @@ test("image and command are the operands", () => {
   });
 });
 
-test("defaults are Docker's, with slirp4netns as the network", () => {
+const networking = { networks: [] as string[], aliases: [], dns: [], dnsSearch: [], dnsOptions: [] };
+
+test("defaults are Docker's", () => {
   expect(create("alpine")).toMatchObject({
     command: [],
     env: [],
     binds: [],
-    network: "slirp4netns",
+    networking,
     pull: "missing",
     readOnly: false,
     name: undefined,
@@ -45,7 +47,7 @@ test("every option arrives", () => {
     user: "1:2",
     entrypoint: "",
     hostname: "host",
-    network: "none",
+    networking: { ...networking, networks: ["none"] },
     readOnly: true,
     tmpfs: ["/t"],
     shmSizeBytes: 2 ** 30,

@@ -49,7 +49,7 @@ function shown(pid: string): string | undefined {
 function isNoFrame(file: string): boolean {
   const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
   if (holder) return existsSync(`/proc/${holder}`);
-  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|index\.json|driver\.json|single-id-noted|locks\/[^/]+)$/.test(
+  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|index\.json|driver\.json|networks\/[^/]+\/(network\.json|slirp4netns\.log)|single-id-noted|locks\/[^/]+)$/.test(
     file,
   );
 }

@@ -134,7 +134,7 @@ onBothDrivers("options of pod run", (host) => {
 
   for (const [option, value, text] of [
     ["--pull", "often", `invalid pull option: 'often': must be one of "always", "missing" or "never"`],
-    ["--network", "moon", "network moon is not supported; use none, host or slirp4netns"],
+    ["--network", "moon", "network moon not found"],
     ["--shm-size", "much", "invalid size: 'much'"],
     ["--storage-driver", "zfs", "zfs"],
     ["--add-host", "db", 'bad format for add-host: "db"'],
