@@ -2,13 +2,14 @@
 
 import { join } from "node:path";
 import { inCopy } from "./copies.ts";
+import { PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { plugIn } from "./net/bridge.ts";
+import { plugIn, setGateway, unplug } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
 import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
-import { type ContainerRecord, containerDir } from "./storage/containers.ts";
+import { type ContainerRecord, containerDir, type Endpoint } from "./storage/containers.ts";
 
 export interface ContainerNetwork {
   /** Before the container's namespaces are there. Throws PodError where it can't be. */
@@ -21,6 +22,10 @@ export interface ContainerNetwork {
   pidfds: number[];
   /** Another one in place of that which has ended. Throws PodError where there can't be one. */
   startAgain(pidfd: number): void;
+  /** While the container runs. Throws PodError where it is not possible. */
+  join(endpoint: Endpoint): void;
+  leave(network: string): void;
+  reload(): void;
   release(): void;
 }
 
@@ -66,6 +71,18 @@ class OwnNetwork implements ContainerNetwork {
       this.release();
       throw error;
     }
+  }
+
+  join(): void {
+    throw new PodError("a container with a slirp4netns of its own can't be connected to networks");
+  }
+
+  leave(): void {
+    this.join();
+  }
+
+  reload(): void {
+    if (!this.#slirp) this.startAgain();
   }
 
   release(): void {
@@ -128,6 +145,54 @@ class BridgeNetworks implements ContainerNetwork {
 
   startAgain(pidfd: number): void {
     this.#memberships.find((membership) => membership.pidfd === pidfd)?.heal();
+  }
+
+  join(endpoint: Endpoint): void {
+    const used = this.#memberships.map(({ interfaceName }) => interfaceName);
+    const free = Array.from({ length: used.length + 1 }, (_, index) => `eth${index}`).find(
+      (name) => !used.includes(name),
+    );
+    const isLeading = this.#leading === undefined;
+    const membership = Membership.join(this.record, endpoint, free!);
+    try {
+      membership.waitReady();
+      inCopy(() => {
+        plugIn(membership.networkFd, this.#containerFd, membership.plug(isLeading));
+        membership.plugInWayOut();
+        return [];
+      })();
+    } catch (error) {
+      membership.leave();
+      throw error;
+    }
+    this.#memberships.push(membership);
+    this.#tellNames([endpoint.network]);
+  }
+
+  leave(network: string): void {
+    const membership = this.#memberships.find((each) => each.network.name === network);
+    if (!membership) return;
+    const wasLeading = membership === this.#leading;
+    this.#memberships.splice(this.#memberships.indexOf(membership), 1);
+    const next = wasLeading ? this.#leading : undefined;
+    inCopy(() => {
+      unplug(membership.networkFd, membership.port);
+      if (next) setGateway(this.#containerFd, next.interfaceName, next.network.gateway);
+      return [];
+    })();
+    membership.leave();
+    this.#tellNames([network, ...this.#names]);
+  }
+
+  reload(): void {
+    for (const membership of this.#memberships) {
+      if (!membership.network.internal && membership.pidfd === undefined) membership.heal();
+    }
+  }
+
+  #tellNames(networks: string[]): void {
+    rewriteResolvConf(this.record, this.#leading?.network);
+    rewriteHosts(networks, this.record.id);
   }
 
   release(): void {

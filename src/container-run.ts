@@ -315,6 +315,9 @@ export class ContainerRun {
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "hold") this.hold(client);
+    if (message.kind === "connect") this.orTell(client, () => this.network!.join(message.endpoint));
+    if (message.kind === "disconnect") this.orTell(client, () => this.network!.leave(message.network));
+    if (message.kind === "reload-networks") this.orTell(client, () => this.network?.reload());
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
 

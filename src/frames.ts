@@ -64,6 +64,11 @@ export type ClientMessage =
   | { kind: "hold" }
   /** Of its record. */
   | { kind: "changed"; fields: object }
+  /** Into this network, as one of its members: an `Endpoint`. */
+  | { kind: "connect"; endpoint: { network: string; address?: string; mac?: string; aliases: string[] } }
+  | { kind: "disconnect"; network: string }
+  /** Ways out that could not be started again are tried once more. */
+  | { kind: "reload-networks" }
   /** Asks for descriptors of the container's namespaces. */
   | { kind: "namespaces" };
 
@@ -72,7 +77,7 @@ export type MonitorMessage =
   | { kind: "started"; pid: number }
   /** To who waits for more of the log: it is there. */
   | { kind: "logged" }
-  /** The answer to pause, unpause and namespaces. */
+  /** The answer to what changes something. */
   | { kind: "done" }
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }

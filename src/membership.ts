@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { inCopy } from "./copies.ts";
 import { NotFoundError } from "./errors.ts";
 import { rewriteHosts } from "./name-files.ts";
-import { makeNetworkHere, type Plug, plugInTap, unplug } from "./net/bridge.ts";
+import { makeNetworkHere, type Plug, plugInTap } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { hardwareOf, requireNetwork, takeAddress } from "./networks.ts";
 import { O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN } from "./ns/constants.ts";
@@ -13,6 +13,7 @@ import { close, open } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, processId, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, type Endpoint, identify, isAlive, type ProcessIdentity } from "./storage/containers.ts";
+import { recordNetworkEvent } from "./storage/events.ts";
 import {
   deleteMember,
   listMembers,
@@ -67,6 +68,7 @@ export class Membership {
       });
       if (program) membership.#takeWayOut(program, others);
       else putMember(network.name, membership.member);
+      membership.#tell("connect");
       return membership;
     });
   }
@@ -128,16 +130,13 @@ export class Membership {
     }
   }
 
-  /** The container's interface goes, while it runs on. */
-  unplug(): void {
-    inCopy(() => {
-      unplug(this.networkFd, this.port);
-      return [];
-    })();
+  #tell(action: "connect" | "disconnect"): void {
+    recordNetworkEvent(action, this.network, { container: this.member.container });
   }
 
   /** The last one waits until nothing is left. */
   leave(): void {
+    this.#tell("disconnect");
     const isLast = withNetworkLock(this.network.name, () => {
       deleteMember(this.network.name, this.member.container);
       close(this.networkFd);

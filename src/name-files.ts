@@ -94,13 +94,14 @@ export function rewriteResolvConf(record: ContainerRecord, network: NetworkRecor
 const mark = "\t# pod"; // ends the lines that are ours; all others stay
 const hostsLimitBytes = 1 << 20; // a container may write to its file
 
-/** Tells the members of these networks of each other, after somebody has come, gone or got another name. */
-export function rewriteHosts(networks: string[]): void {
+/** Tells the members of these networks of each other, after somebody has come, gone or got another name; and who has gone, `former`. */
+export function rewriteHosts(networks: string[], former?: string): void {
   withLock("hosts", () => {
     const all = listNetworks().map((network) => ({ network, members: listMembers(network.name) }));
     const changed = all.filter(({ network }) => networks.includes(network.name)).flatMap(({ members }) => members);
     const host = hostLines();
-    for (const id of new Set(changed.map(({ container }) => container))) {
+    const ids = new Set([...(former === undefined ? [] : [former]), ...changed.map(({ container }) => container)]);
+    for (const id of ids) {
       const own = all.filter(({ members }) => members.some(({ container }) => container === id));
       const isOut = own.some(({ network }) => !network.internal);
       const lines = [...own.flatMap(({ members }) => hostsLines(members, id)), ...(isOut ? host : [])];

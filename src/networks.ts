@@ -18,6 +18,7 @@ import {
   type Subnet,
   sizeOf,
 } from "./net/subnets.ts";
+import { recordNetworkEvent } from "./storage/events.ts";
 import { withLock } from "./storage/files.ts";
 import {
   listNetworks,
@@ -80,6 +81,7 @@ function record(options: NetworkOptions, others: NetworkRecord[]): NetworkRecord
     mtuBytes: toMtu(options.options),
   };
   putNetwork(network);
+  recordNetworkEvent("create", network);
   return network;
 }
 

@@ -10,7 +10,7 @@ import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
-const groups = ["container", "image", "manifest", "system"];
+const groups = ["container", "image", "manifest", "network", "system"];
 const running = withLongForms(["run", "start", "restart"]);
 /** They pass signals on, and start nothing. */
 const attaching = withLongForms(["attach", "exec"]);
@@ -52,6 +52,12 @@ const entering = [
   "image import",
   "container prune",
   "image prune",
+  "network create",
+  "network connect",
+  "network disconnect",
+  "network rm",
+  "network remove",
+  "network prune",
   "system prune",
   "system df",
   "system check",
@@ -90,6 +96,11 @@ const reading = [
   "image unmount",
   "image umount",
   "image push",
+  "network ls",
+  "network list",
+  "network inspect",
+  "network exists",
+  "network reload",
   "manifest create",
   "manifest add",
   "manifest annotate",

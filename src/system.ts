@@ -90,8 +90,9 @@ export async function reset(): Promise<void> {
 function clearUnlessUsed(): number[] {
   const holders = leaseHolders();
   if (holders.length > 0) return holders;
-  const { containers, names, lists, layers, links, blobs, partials, temporary } = paths;
-  for (const folder of [containers, names, lists, layers, links, blobs, partials, temporary]) removeTree(folder);
+  const { containers, names, networks, lists, layers, links, blobs, partials, temporary } = paths;
+  for (const folder of [containers, names, networks, lists, layers, links, blobs, partials, temporary])
+    removeTree(folder);
   for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();
   return [];

@@ -20,6 +20,7 @@ export const groups: Record<string, string> = {
   container: "Manage containers",
   image: "Manage images",
   manifest: "Manage manifest lists: one name for several platforms",
+  network: "Manage networks",
   system: "Manage pod",
 };
 
@@ -96,11 +97,26 @@ export const verbs: Verb[] = [
   verb("manifest inspect", manifest("inspect")),
   verb("manifest push", manifest("push")),
   verb("manifest rm", manifest("remove")),
+  verb("network create", network("create")),
+  verb("network ls, network list", network("list")),
+  verb("network inspect", network("inspect")),
+  verb("network connect", network("connect")),
+  verb("network disconnect", network("disconnect")),
+  verb("network rm, network remove", network("remove")),
+  verb("network prune", network("prune")),
+  verb("network exists", network("exists")),
+  verb("network reload", network("reload")),
   verb("system reset", () => import("./commands/reset.ts")),
 ];
 
 function manifest(name: "create" | "add" | "annotate" | "inspect" | "push" | "remove") {
   return async () => ({ default: (await import("./commands/manifest.ts"))[name] });
+}
+
+function network(
+  name: "create" | "list" | "inspect" | "connect" | "disconnect" | "remove" | "prune" | "exists" | "reload",
+) {
+  return async () => ({ default: (await import("./commands/network.ts"))[name] });
 }
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {

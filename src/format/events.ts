@@ -49,7 +49,7 @@ function toJson(event: PodEvent): string {
   return `${JSON.stringify(known).slice(0, -1)},"timeNano":${event.timeNs}}`;
 }
 
-const types = ["container", "image"];
+const types = ["container", "image", "network"];
 
 export const eventTests: FilterTests<PodEvent> = {
   container:
@@ -70,9 +70,13 @@ export const eventTests: FilterTests<PodEvent> = {
     (value) =>
     ({ attributes }) =>
       hasLabel(attributes, value),
+  network:
+    (value) =>
+    ({ type, id, attributes }) =>
+      type === "network" && (id.startsWith(value) || attributes.name === value),
   scope: (value) => () => value === "local",
   type: (value) => {
     if (types.includes(value)) return ({ type }) => type === value;
-    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${types.join(" and ")}` });
+    throw new UsageError(`invalid filter 'type=${value}'`, { hint: `the types are ${types.join(", ")}` });
   },
 };

@@ -10,10 +10,10 @@ import { withLock } from "./files.ts";
 import { paths } from "./store.ts";
 
 export interface PodEvent {
-  type: "container" | "image";
+  type: "container" | "image" | "network";
   /** Docker's word for it: `create`, `die`, `pull` … */
   action: string;
-  /** Of the container; of the image, or its name where Docker names that. */
+  /** Of the container or network; of the image, or its name where Docker names that. */
   id: string;
   attributes: Record<string, string>;
   /** Nanoseconds since 1970, in decimal. */
@@ -35,6 +35,15 @@ export function recordContainerEvent(
 /** `name` is what people write: `alpine:latest`. */
 export function recordImageEvent(action: string, id: string, name: string): void {
   recordEvent("image", action, id, { name });
+}
+
+/** `type` is Docker's word for the driver. */
+export function recordNetworkEvent(
+  action: string,
+  { id, name, driver }: { id: string; name: string; driver: string },
+  attributes: Record<string, string> = {},
+): void {
+  recordEvent("network", action, id, { name, type: driver, ...attributes });
 }
 
 /** Never throws: what an event tells of has happened, also where the disk is full and it can't be written. */
