@@ -1,11 +1,10 @@
 /** A running container's networks, in its monitor: one slirp4netns of its own, or networks with a bridge, shared with others. */
 
 import { join } from "node:path";
-import { inCopy } from "./copies.ts";
 import { PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { plugIn, setGateway, unplug } from "./net/bridge.ts";
+import { type Place, setGateway } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
 import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
@@ -14,7 +13,7 @@ import { type ContainerRecord, containerDir, type Endpoint } from "./storage/con
 export interface ContainerNetwork {
   /** Before the container's namespaces are there. Throws PodError where it can't be. */
   prepare(): void;
-  /** `fds`: the container's user and network namespace, which belong to this now. */
+  /** `fds`: the container's user and network namespace, and a netlink socket in that; they belong to this now. */
   connect(fds: number[]): void;
   /** Throws PodError with what failed. */
   waitReady(): void;
@@ -48,7 +47,8 @@ class OwnNetwork implements ContainerNetwork {
 
   prepare(): void {}
 
-  connect([userFd, networkFd]: number[]): void {
+  connect([userFd, networkFd, routeFd]: number[]): void {
+    close(routeFd!);
     this.#userFd = userFd!; // kept for the next start
     this.#networkFd = networkFd!;
     this.#start(this.program);
@@ -108,8 +108,7 @@ class OwnNetwork implements ContainerNetwork {
 
 class BridgeNetworks implements ContainerNetwork {
   readonly #memberships: Membership[] = [];
-  #containerFd = -1;
-  #connected: (() => unknown) | undefined;
+  #container: Place | undefined;
 
   constructor(private readonly record: ContainerRecord) {}
 
@@ -121,22 +120,15 @@ class BridgeNetworks implements ContainerNetwork {
     rewriteResolvConf(this.record, this.#leading?.network);
   }
 
-  connect([userFd, networkFd]: number[]): void {
+  connect([userFd, namespaceFd, routeFd]: number[]): void {
     close(userFd!);
-    this.#containerFd = networkFd!;
-    this.#connected = inCopy(() => {
-      for (const membership of this.#memberships) {
-        plugIn(membership.networkFd, this.#containerFd, membership.plug(membership === this.#leading));
-      }
-      for (const membership of this.#memberships) membership.plugInWayOut();
-      return [];
-    });
+    this.#container = { namespaceFd: namespaceFd!, routeFd: routeFd! };
+    for (const membership of this.#memberships) membership.plugIn(this.#container, membership === this.#leading);
     rewriteHosts(this.#names);
   }
 
   waitReady(): void {
     for (const membership of this.#memberships) membership.waitReady();
-    this.#connected!();
   }
 
   get pidfds(): number[] {
@@ -156,11 +148,7 @@ class BridgeNetworks implements ContainerNetwork {
     const membership = Membership.join(this.record, endpoint, free!);
     try {
       membership.waitReady();
-      inCopy(() => {
-        plugIn(membership.networkFd, this.#containerFd, membership.plug(isLeading));
-        membership.plugInWayOut();
-        return [];
-      })();
+      membership.plugIn(this.#container!, isLeading);
     } catch (error) {
       membership.leave();
       throw error;
@@ -175,11 +163,8 @@ class BridgeNetworks implements ContainerNetwork {
     const wasLeading = membership === this.#leading;
     this.#memberships.splice(this.#memberships.indexOf(membership), 1);
     const next = wasLeading ? this.#leading : undefined;
-    inCopy(() => {
-      unplug(membership.networkFd, membership.port);
-      if (next) setGateway(this.#containerFd, next.interfaceName, next.network.gateway);
-      return [];
-    })();
+    membership.unplug();
+    if (next) setGateway(this.#container!, next.interfaceName, next.network.gateway);
     membership.leave();
     this.#tellNames([network, ...this.#names]);
   }
@@ -196,8 +181,8 @@ class BridgeNetworks implements ContainerNetwork {
   }
 
   release(): void {
-    if (this.#containerFd !== -1) close(this.#containerFd);
-    this.#containerFd = -1;
+    for (const fd of Object.values(this.#container ?? {})) close(fd);
+    this.#container = undefined;
     const names = this.#names;
     for (const membership of this.#memberships.splice(0)) membership.leave();
     if (names.length) rewriteHosts(names);

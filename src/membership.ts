@@ -4,14 +4,23 @@ import { join } from "node:path";
 import { inCopy } from "./copies.ts";
 import { NotFoundError } from "./errors.ts";
 import { rewriteHosts } from "./name-files.ts";
-import { makeNetworkHere, type Plug, plugInTap } from "./net/bridge.ts";
+import {
+  closeSegment,
+  makeSegmentHere,
+  openSocketsIn,
+  type Place,
+  plugIn,
+  plugInTap,
+  type Segment,
+  unplug,
+} from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
 import { hardwareOf, requireNetwork, takeAddress } from "./networks.ts";
 import { O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, open } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
-import { pidfdOpen, processId, waitPid } from "./ns/sys/process.ts";
+import { pidfdGetFd, pidfdOpen, processId, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, type Endpoint, identify, isAlive, type ProcessIdentity } from "./storage/containers.ts";
 import { recordNetworkEvent } from "./storage/events.ts";
 import {
@@ -44,7 +53,7 @@ export class Membership {
     private member: Member,
   ) {}
 
-  /** Others find the container from now on; it is connected later, by plugIn() in a copy. Throws PodError. */
+  /** Others find the container from now on; it is connected later, by plugIn(). Throws PodError. */
   static join(record: ContainerRecord, endpoint: Endpoint, interfaceName: string): Membership {
     const known = requireNetwork(endpoint.network);
     const program = known.internal ? undefined : requireSlirp();
@@ -53,7 +62,7 @@ export class Membership {
       if (!network) throw new NotFoundError(`network ${known.name} not found`);
       const others = listMembers(network.name);
       const address = takeAddress(network, others, endpoint.address);
-      const namespaceFd = openShared(others) ?? inCopy(() => [makeNetworkHere(network.mtuBytes)])()[0]!;
+      const segment = takeSegment(others) ?? makeSegment(network.mtuBytes);
       const membership = new Membership(network, {
         version: 1,
         container: record.id,
@@ -64,7 +73,7 @@ export class Membership {
         interface: interfaceName,
         port: `v${randomHex(6)}`, // not of the container's id: an old port goes some time after its container
         monitor: identify(processId()),
-        namespaceFd,
+        ...segment,
       });
       if (program) membership.#takeWayOut(program, others);
       else putMember(network.name, membership.member);
@@ -73,24 +82,26 @@ export class Membership {
     });
   }
 
-  get networkFd(): number {
-    return this.member.namespaceFd;
-  }
-
   get interfaceName(): string {
     return this.member.interface;
   }
 
-  get port(): string {
-    return this.member.port;
-  }
-
-  /** For plugIn(); with the way out where `isLeading`. */
-  plug(isLeading: boolean): Plug {
+  /** Connects the container; it leads out by this network where `isLeading`. */
+  plugIn(container: Place, isLeading: boolean): void {
     const { port, interface: interfaceName, mac, address } = this.member;
     const { subnet, gateway, internal, mtuBytes } = this.network;
     const way = isLeading && !internal ? { gateway } : {};
-    return { port, interface: interfaceName, mac, address, subnet, mtuBytes, ...way };
+    const plug = { port, interface: interfaceName, mac, address, subnet, mtuBytes, ...way };
+    this.#locked(() => plugIn(this.member, container, plug));
+  }
+
+  /** The container's interface goes, while it runs on. */
+  unplug(): void {
+    this.#locked(() => unplug(this.member, this.member.port));
+  }
+
+  #locked<T>(action: () => T): T {
+    return withNetworkLock(this.network.name, action); // the network's sockets are shared
   }
 
   /** Readable when the way out has ended; undefined where there is none. */
@@ -98,32 +109,26 @@ export class Membership {
     return this.#wayOut?.pidfd;
   }
 
-  /** Returns when the way out works; in a copy, or while nothing else is to be done. Throws PodError with what slirp4netns said. */
+  /** Returns when the way out works. Throws PodError with what slirp4netns said. */
   waitReady(): void {
-    this.#wayOut?.fresh?.waitReady();
-    if (this.#wayOut) this.#wayOut.fresh = undefined;
-  }
-
-  /** Makes the way out's interface a port of the bridge, unless somebody has. In a copy. */
-  plugInWayOut(): void {
     const wayOut = this.#wayOut;
-    if (wayOut) plugInTap(this.networkFd, this.network.mtuBytes, () => hasEnded(wayOut.pidfd, 0));
+    if (!wayOut) return;
+    wayOut.fresh?.waitReady();
+    wayOut.fresh = undefined;
+    // by who started it, or where that has been killed before, by another
+    this.#locked(() => plugInTap(this.member, this.network.mtuBytes, () => hasEnded(wayOut.pidfd, 0)));
   }
 
   /** slirp4netns was killed: another takes its place, started by the first member that notices. Connections are lost. */
   heal(): void {
     const program = requireSlirp();
-    withNetworkLock(this.network.name, () => {
+    this.#locked(() => {
       this.#dropWayOut();
       const others = listMembers(this.network.name).filter(({ container }) => container !== this.member.container);
       this.#takeWayOut(program, others);
     });
     try {
       this.waitReady();
-      inCopy(() => {
-        this.plugInWayOut();
-        return [];
-      })();
     } catch (error) {
       this.#dropWayOut();
       throw error;
@@ -137,9 +142,9 @@ export class Membership {
   /** The last one waits until nothing is left. */
   leave(): void {
     this.#tell("disconnect");
-    const isLast = withNetworkLock(this.network.name, () => {
+    const isLast = this.#locked(() => {
       deleteMember(this.network.name, this.member.container);
-      close(this.networkFd);
+      closeSegment(this.member);
       if (this.#wayOut) close(this.#wayOut.exitFd);
       return listMembers(this.network.name).length === 0;
     });
@@ -162,7 +167,7 @@ export class Membership {
   #startWayOut(program: string): WayOut {
     const { name, subnet, mtuBytes } = this.network;
     const logFile = join(networkDir(name), "slirp4netns.log");
-    const networkFd = this.networkFd;
+    const { namespaceFd: networkFd } = this.member;
     const fresh = startSlirp({ program, networkFd, allowHostLoopback: false, subnet, mtuBytes, logFile });
     return { ...identify(fresh.pid), exitFd: fresh.exitFd, pidfd: pidfdOpen(fresh.pid), fresh };
   }
@@ -175,12 +180,36 @@ export class Membership {
   }
 }
 
-/** The descriptor of a live member's monitor, opened anew. */
-function openShared(members: Member[]): number | undefined {
-  for (const { monitor, namespaceFd } of members) {
-    const fd = openOf(monitor, namespaceFd, O_RDONLY);
-    if (fd !== undefined) return fd;
+/** The descriptors of a live member's monitor. */
+function takeSegment(members: Member[]): Segment | undefined {
+  for (const { monitor, ...theirs } of members) {
+    const namespaceFd = openOf(monitor, theirs.namespaceFd, O_RDONLY);
+    if (namespaceFd === undefined) continue;
+    const sockets = takeSockets(monitor, [theirs.routeFd, theirs.netfilterFd]);
+    const [routeFd, netfilterFd] = sockets ?? inCopy(() => openSocketsIn(namespaceFd))();
+    return { namespaceFd, routeFd: routeFd!, netfilterFd: netfilterFd! };
   }
+  return undefined;
+}
+
+function makeSegment(mtuBytes: number): Segment {
+  const [namespaceFd, routeFd, netfilterFd] = inCopy(() => makeSegmentHere(mtuBytes))() as [number, number, number];
+  return { namespaceFd, routeFd, netfilterFd };
+}
+
+/** Undefined where it has just ended, or where that is forbidden: ptrace(2), access mode checking; seccomp. */
+function takeSockets(owner: ProcessIdentity, numbers: number[]): number[] | undefined {
+  const taken: number[] = [];
+  const isTaken = unlessErrno(["ESRCH", "EBADF", "EPERM", "ENOSYS"], () => {
+    const pidfd = pidfdOpen(owner.pid);
+    try {
+      for (const number of numbers) taken.push(pidfdGetFd(pidfd, number));
+    } finally {
+      close(pidfd);
+    }
+  });
+  if (isTaken && isAlive(owner)) return taken;
+  for (const fd of taken) close(fd);
   return undefined;
 }
 

@@ -2,7 +2,7 @@
 
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { listRoutes, mainAddress } from "./net/links.ts";
-import { Netlink } from "./net/netlink-socket.ts";
+import { type Netlink, openNetlink } from "./net/netlink-socket.ts";
 import { largestMtuBytes, slirpMaximumPrefix, slirpOffsets } from "./net/slirp4netns.ts";
 import {
   type Address,
@@ -98,7 +98,7 @@ export function hostAddress(): string | undefined {
 }
 
 function withNetlink<T>(action: (netlink: Netlink) => T): T {
-  const netlink = new Netlink();
+  const netlink = openNetlink();
   try {
     return action(netlink);
   } finally {

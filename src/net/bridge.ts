@@ -1,16 +1,17 @@
 /**
- * One network: a network namespace with a bridge, whose ports are the members' interfaces and the tap of slirp4netns. All
- * of this runs in copies of a process, since a monitor never leaves the host's network namespace.
+ * One network: a network namespace with a bridge, whose ports are the members' interfaces and the tap of slirp4netns. The
+ * namespace is made by a copy of a process, which sends its descriptor back, and sockets of its own: with these it is
+ * changed from outside, and so are the members' by a socket of theirs.
  */
 
 import { PodError } from "../errors.ts";
 import { CLONE_NEWNET, O_RDONLY } from "../ns/constants.ts";
-import { open } from "../ns/sys/file.ts";
+import { close, open } from "../ns/sys/file.ts";
 import { setns, unshare } from "../ns/sys/namespace.ts";
 import { setInterfaceUp } from "../ns/sys/terminal.ts";
 import { guardPort } from "./guard.ts";
 import { addAddress, addDefaultRoute, deleteLink, linkIndex, listLinks, makeBridge, makeVeth, setUp } from "./links.ts";
-import { Netlink } from "./netlink-socket.ts";
+import { NETLINK_NETFILTER, Netlink, openNetlink } from "./netlink-socket.ts";
 import { tapName } from "./slirp4netns.ts";
 import { parseAddress, parseSubnet } from "./subnets.ts";
 
@@ -32,78 +33,82 @@ export interface Plug {
   gateway?: string;
 }
 
-/** A network without members, in a new network namespace that this process is in afterwards. Returns its descriptor. */
-export function makeNetworkHere(mtuBytes: number): number {
-  unshare(CLONE_NEWNET, "new network namespace");
-  setInterfaceUp("lo");
-  withNetlink((netlink) => makeBridge(netlink, bridgeName, { mtuBytes, address: parseHardware(bridgeHardware) }));
-  return open("/proc/self/ns/net", O_RDONLY);
+/** Descriptors of a network: its namespace, and sockets that are in it. */
+export interface Segment {
+  namespaceFd: number;
+  routeFd: number;
+  netfilterFd: number;
 }
 
-/** Connects the container whose network namespace is behind `containerFd`. This process is in that afterwards. */
-export function plugIn(networkFd: number, containerFd: number, plug: Plug): void {
+/** A network without members, in a new network namespace that this process is in afterwards: a Segment's descriptors, in order. */
+export function makeSegmentHere(mtuBytes: number): number[] {
+  unshare(CLONE_NEWNET, "new network namespace");
+  setInterfaceUp("lo");
+  const route = openNetlink();
+  makeBridge(route, bridgeName, { mtuBytes, address: parseHardware(bridgeHardware) });
+  return [open("/proc/self/ns/net", O_RDONLY), route.fd, openNetlink(NETLINK_NETFILTER).fd];
+}
+
+/** Sockets in the namespace behind `namespaceFd`, which this process is in afterwards. */
+export function openSocketsIn(namespaceFd: number): number[] {
+  setns(namespaceFd, CLONE_NEWNET, "a network's namespace");
+  return [openNetlink().fd, openNetlink(NETLINK_NETFILTER).fd];
+}
+
+export function closeSegment({ namespaceFd, routeFd, netfilterFd }: Segment): void {
+  for (const fd of [namespaceFd, routeFd, netfilterFd]) close(fd);
+}
+
+/** A container: its network namespace, and a socket that is in it. */
+export interface Place {
+  namespaceFd: number;
+  routeFd: number;
+}
+
+/** Connects a container. Its sockets, as the network's, are used by one process at a time. */
+export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   const address = parseAddress(plug.address)!;
   const hardware = parseHardware(plug.mac);
-  enter(networkFd);
-  withNetlink((netlink) => {
-    const master = linkIndex(netlink, bridgeName);
-    const peer = { name: plug.interface, namespaceFd: containerFd, address: hardware };
-    makeVeth(netlink, plug.port, { mtuBytes: plug.mtuBytes, master }, peer);
-    guardPort({ name: plug.port, hardware, addresses: [address] }); // before the container's end is up
-  });
-  enter(containerFd);
-  withNetlink((netlink) => {
-    const index = linkIndex(netlink, plug.interface);
-    addAddress(netlink, index, address, parseSubnet(plug.subnet)!.prefix);
-    setUp(netlink, index);
-    if (plug.gateway) addDefaultRoute(netlink, index, parseAddress(plug.gateway)!);
-  });
+  const network = new Netlink(segment.routeFd);
+  const master = linkIndex(network, bridgeName);
+  const peer = { name: plug.interface, namespaceFd: container.namespaceFd, address: hardware };
+  makeVeth(network, plug.port, { mtuBytes: plug.mtuBytes, master }, peer);
+  guardPort(new Netlink(segment.netfilterFd), { name: plug.port, hardware, addresses: [address] }); // before the container's end is up
+  const inside = new Netlink(container.routeFd);
+  const index = linkIndex(inside, plug.interface);
+  addAddress(inside, index, address, parseSubnet(plug.subnet)!.prefix);
+  setUp(inside, index);
+  if (plug.gateway) addDefaultRoute(inside, index, parseAddress(plug.gateway)!);
 }
 
 /** Both ends go. A port that is not there has gone with its container. */
-export function unplug(networkFd: number, port: string): void {
-  enter(networkFd);
-  withNetlink((netlink) => {
-    const link = listLinks(netlink).find(({ name }) => name === port);
-    if (link) deleteLink(netlink, link.index);
-  });
+export function unplug({ routeFd }: Segment, port: string): void {
+  const network = new Netlink(routeFd);
+  const link = listLinks(network).find(({ name }) => name === port);
+  if (link) deleteLink(network, link.index);
 }
 
 const tapPatienceMs = 10_000;
 
 /** Makes slirp4netns's tap a port of the bridge, as soon as it is there. `hasEnded`: slirp4netns has. */
-export function plugInTap(networkFd: number, mtuBytes: number, hasEnded: () => boolean): void {
-  enter(networkFd);
-  withNetlink((netlink) => {
-    const deadline = performance.now() + tapPatienceMs;
-    for (;;) {
-      const links = listLinks(netlink);
-      const tap = links.find(({ name }) => name === tapName);
-      if (tap?.master) return;
-      if (tap) return setUp(netlink, tap.index, { master: linkIndex(netlink, bridgeName), mtuBytes });
-      if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
-      Bun.sleepSync(0.5);
-    }
-  });
-}
-
-/** The way out of the container behind `containerFd`, once another interface's is gone. */
-export function setGateway(containerFd: number, interfaceName: string, gateway: string): void {
-  enter(containerFd);
-  withNetlink((netlink) => addDefaultRoute(netlink, linkIndex(netlink, interfaceName), parseAddress(gateway)!));
-}
-
-function enter(fd: number): void {
-  setns(fd, CLONE_NEWNET, "a network namespace");
-}
-
-function withNetlink<T>(action: (netlink: Netlink) => T): T {
-  const netlink = new Netlink();
-  try {
-    return action(netlink);
-  } finally {
-    netlink.close();
+export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () => boolean): void {
+  const network = new Netlink(routeFd);
+  const deadline = performance.now() + tapPatienceMs;
+  for (;;) {
+    const links = listLinks(network);
+    const tap = links.find(({ name }) => name === tapName);
+    if (tap?.master) return;
+    const master = links.find(({ name }) => name === bridgeName)!.index;
+    if (tap) return setUp(network, tap.index, { master, mtuBytes });
+    if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
+    Bun.sleepSync(0.5);
   }
+}
+
+/** The way out of a container, once another interface's is gone. */
+export function setGateway({ routeFd }: Place, interfaceName: string, gateway: string): void {
+  const inside = new Netlink(routeFd);
+  addDefaultRoute(inside, linkIndex(inside, interfaceName), parseAddress(gateway)!);
 }
 
 function parseHardware(text: string): Buffer {

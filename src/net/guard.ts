@@ -5,7 +5,7 @@
  */
 
 import { type Attribute, encodeMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, u16, u32be } from "./netlink.ts";
-import { NETLINK_NETFILTER, Netlink } from "./netlink-socket.ts";
+import type { Netlink } from "./netlink-socket.ts";
 import { type Address, addressBytes } from "./subnets.ts";
 
 /** A port of the bridge, and whose it is. */
@@ -16,14 +16,9 @@ export interface GuardedPort {
   addresses: Address[];
 }
 
-/** Throws SyscallError where the kernel has no nf_tables. */
-export function guardPort(port: GuardedPort): void {
-  const netlink = new Netlink(NETLINK_NETFILTER);
-  try {
-    netlink.transaction((first) => guardMessages(port, first), `guard the port ${port.name}`);
-  } finally {
-    netlink.close();
-  }
+/** `netfilter`: of the namespace in which the port is. Throws SyscallError where the kernel has no nf_tables. */
+export function guardPort(netfilter: Netlink, port: GuardedPort): void {
+  netfilter.transaction((first) => guardMessages(port, first), `guard the port ${port.name}`);
 }
 
 const tableName = "pod";

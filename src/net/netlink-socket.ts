@@ -1,4 +1,7 @@
-/** A conversation with the kernel over netlink(7), about the network namespace that this process is in. */
+/**
+ * A conversation with the kernel over netlink(7), about the network namespace that the socket was opened in: who has it need
+ * not be there.
+ */
 
 import { SyscallError } from "../errors.ts";
 import { AF_NETLINK, SOCK_RAW } from "../ns/constants.ts";
@@ -28,27 +31,30 @@ export interface NetlinkRequest {
   attributes?: Attribute[];
 }
 
-export class Netlink {
-  readonly #fd: number;
-  readonly #buffer = Buffer.alloc(1 << 16);
-  #sequence = 0;
+/** About the network namespace that this process is in. */
+export function openNetlink(protocol = NETLINK_ROUTE): Netlink {
+  return new Netlink(socket(AF_NETLINK, SOCK_RAW, protocol));
+}
 
-  constructor(protocol: number = NETLINK_ROUTE) {
-    this.#fd = socket(AF_NETLINK, SOCK_RAW, protocol);
-  }
+export class Netlink {
+  readonly #buffer = Buffer.allocUnsafe(1 << 16);
+  /** Not from 0 on: the socket may be shared, one after the other, and hold answers to who was killed before reading them. */
+  #sequence = Math.floor(Math.random() * 2 ** 31);
+
+  constructor(readonly fd: number) {}
 
   /** Has it done. Throws SyscallError; `what` says in it what was to be done. */
   request({ type, flags = 0, body, attributes }: NetlinkRequest, what: string): void {
     const sequence = ++this.#sequence;
     const header = { type, flags: NLM_F_REQUEST | NLM_F_ACK | flags, sequence };
-    writeAll(this.#fd, encodeMessage(header, body, attributes));
+    writeAll(this.fd, encodeMessage(header, body, attributes));
     this.#receive(sequence, what, () => {});
   }
 
   /** All objects of a kind: of each what follows the message's header. */
   dump({ type, body, attributes }: NetlinkRequest, what: string): Buffer[] {
     const sequence = ++this.#sequence;
-    writeAll(this.#fd, encodeMessage({ type, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }, body, attributes));
+    writeAll(this.fd, encodeMessage({ type, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }, body, attributes));
     const found: Buffer[] = [];
     this.#receive(sequence, what, (payload) => found.push(Buffer.from(payload)));
     return found;
@@ -59,26 +65,26 @@ export class Netlink {
     const first = this.#sequence + 1;
     const parts = messages(first);
     this.#sequence += parts.length;
-    writeAll(this.#fd, Buffer.concat(parts));
-    this.#receive(this.#sequence - 1, what, () => {}); // the last but the end of the batch is asked to be acknowledged
+    writeAll(this.fd, Buffer.concat(parts));
+    this.#receive(this.#sequence - 1, what, () => {}, first); // the last but the end of the batch is asked to be acknowledged
   }
 
   close(): void {
-    close(this.#fd);
+    close(this.fd);
   }
 
-  /** Until the answer to `sequence` is complete. */
-  #receive(sequence: number, what: string, onMessage: (payload: Buffer) => void): void {
+  /** Until the answer to `sequence` is complete, or that to one from `first` on is an error. */
+  #receive(sequence: number, what: string, onMessage: (payload: Buffer) => void, first = sequence): void {
     for (;;) {
-      const length = readInto(this.#fd, this.#buffer) ?? 0;
+      const length = readInto(this.fd, this.#buffer) ?? 0;
       for (const message of parseMessages(this.#buffer.subarray(0, length))) {
+        if (message.sequence < first || message.sequence > sequence) continue;
         if (message.type === NLMSG_ERROR) {
           const errno = -message.payload.readInt32LE(0);
           if (errno) throw new SyscallError("netlink", errno, what);
-          if (message.sequence === sequence) return;
         }
-        if (message.type === NLMSG_DONE && message.sequence === sequence) return;
-        if (message.type > NLMSG_DONE && message.sequence === sequence) onMessage(message.payload);
+        if (message.type > NLMSG_DONE) onMessage(message.payload);
+        else if (message.sequence === sequence) return;
       }
     }
   }

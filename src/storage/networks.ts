@@ -46,8 +46,10 @@ export interface Member {
   /** In the network's namespace: the other end of it. */
   port: string;
   monitor: ProcessIdentity;
-  /** The monitor's descriptor of the network's namespace, which others open through /proc. */
+  /** The monitor's descriptors of the network's namespace, and of sockets in it (netlink(7)), which others take from it. */
   namespaceFd: number;
+  routeFd: number;
+  netfilterFd: number;
   /** The network's way out, and the monitor's descriptor of the pipe that ends it when nobody has it open. */
   slirp?: ProcessIdentity & { exitFd: number };
 }

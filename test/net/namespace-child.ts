@@ -11,7 +11,7 @@ import {
   makeVeth,
   setUp,
 } from "../../src/net/links.ts";
-import { Netlink } from "../../src/net/netlink-socket.ts";
+import { NETLINK_NETFILTER, openNetlink } from "../../src/net/netlink-socket.ts";
 import { formatSubnet, parseAddress } from "../../src/net/subnets.ts";
 import { CLONE_NEWNET, O_RDONLY } from "../../src/ns/constants.ts";
 import { open } from "../../src/ns/sys/file.ts";
@@ -30,7 +30,8 @@ const spaces = [4, 5].map((last) => {
   return { last, space };
 });
 
-const netlink = new Netlink();
+const netlink = openNetlink();
+const netfilter = openNetlink(NETLINK_NETFILTER);
 makeBridge(netlink, "pod0", { mtuBytes: 65520, address: hardware(1) });
 const master = linkIndex(netlink, "pod0");
 let again = "";
@@ -42,7 +43,7 @@ try {
 for (const { last, space } of spaces) {
   const peer = { name: "eth0", namespaceFd: space, address: hardware(last) };
   makeVeth(netlink, `v${last}`, { mtuBytes: 65520, master }, peer);
-  guardPort({ name: `v${last}`, hardware: hardware(last), addresses: [parseAddress(`10.88.0.${last}`)!] });
+  guardPort(netfilter, { name: `v${last}`, hardware: hardware(last), addresses: [parseAddress(`10.88.0.${last}`)!] });
 }
 const links = listLinks(netlink).map(({ name }) => name);
 netlink.close();
@@ -50,7 +51,7 @@ netlink.close();
 let routes: string[] = [];
 for (const { last, space } of spaces) {
   enter(space);
-  const inside = new Netlink();
+  const inside = openNetlink();
   const index = linkIndex(inside, "eth0");
   addAddress(inside, index, parseAddress(`10.88.0.${last}`)!, 24);
   setUp(inside, index);
