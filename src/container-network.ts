@@ -1,11 +1,13 @@
 /** A running container's networks, in its monitor: one slirp4netns of its own, or networks with a bridge, shared with others. */
 
 import { join } from "node:path";
-import { PodError } from "./errors.ts";
+import { Control } from "./control.ts";
+import { ConflictError, PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
 import { type Place, setGateway } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
+import { startInitIn, type WaitingInit } from "./ns/prestart.ts";
 import { close } from "./ns/sys/file.ts";
 import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, containerDir, type Endpoint } from "./storage/containers.ts";
@@ -25,6 +27,8 @@ export interface ContainerNetwork {
   join(endpoint: Endpoint): void;
   leave(network: string): void;
   reload(): void;
+  /** Another container has its network too, and may outlive this one. */
+  share(): void;
   release(): void;
 }
 
@@ -33,6 +37,19 @@ export function networkOf(record: ContainerRecord): ContainerNetwork | undefined
   const { mode } = record.network;
   if (mode === "slirp4netns") return new OwnNetwork(record, requireSlirp());
   return mode === "bridge" ? new BridgeNetworks(record) : undefined;
+}
+
+/** With `--network container:…`: the container's first process in that one's network namespace, in place of the one that waits. */
+export function inNetworkOf(id: string | undefined, waiting: WaitingInit): WaitingInit {
+  if (id === undefined) return waiting;
+  const control = Control.open(id);
+  control?.tell({ kind: "namespaces", stays: true });
+  const fds = control?.receiveDescriptors() ?? [];
+  control?.close();
+  if (fds.length === 0) throw new ConflictError(`cannot join network of a non running container: ${id}`);
+  const init = startInitIn(fds[2]!, waiting);
+  for (const fd of fds) close(fd);
+  return init;
 }
 
 class OwnNetwork implements ContainerNetwork {
@@ -85,6 +102,8 @@ class OwnNetwork implements ContainerNetwork {
     if (!this.#slirp) this.startAgain();
   }
 
+  share(): void {}
+
   release(): void {
     const slirp = this.#slirp;
     this.#slirp = undefined;
@@ -109,6 +128,7 @@ class OwnNetwork implements ContainerNetwork {
 class BridgeNetworks implements ContainerNetwork {
   readonly #memberships: Membership[] = [];
   #container: Place | undefined;
+  #isShared = false;
 
   constructor(private readonly record: ContainerRecord) {}
 
@@ -175,6 +195,10 @@ class BridgeNetworks implements ContainerNetwork {
     }
   }
 
+  share(): void {
+    this.#isShared = true;
+  }
+
   #tellNames(networks: string[]): void {
     rewriteResolvConf(this.record, this.#leading?.network);
     rewriteHosts(networks, this.record.id);
@@ -184,7 +208,10 @@ class BridgeNetworks implements ContainerNetwork {
     for (const fd of Object.values(this.#container ?? {})) close(fd);
     this.#container = undefined;
     const names = this.#names;
-    for (const membership of this.#memberships.splice(0)) membership.leave();
+    for (const membership of this.#memberships.splice(0)) {
+      if (this.#isShared) membership.unplug(); // its namespace lives on, but its address is free again
+      membership.leave();
+    }
     if (names.length) rewriteHosts(names);
   }
 

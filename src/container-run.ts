@@ -1,7 +1,7 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
-import { type ContainerNetwork, networkOf } from "./container-network.ts";
+import { type ContainerNetwork, inNetworkOf, networkOf } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
@@ -77,8 +77,9 @@ export class ContainerRun {
   }
 
   /** From nothing to the running program. Throws PodError with the step that failed. */
-  start(init: WaitingInit, windowSize: Launch["windowSize"]): void {
+  start(waiting: WaitingInit, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
+    const init = inNetworkOf(record.network.container, waiting);
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
@@ -309,6 +310,7 @@ export class ContainerRun {
     if (message.kind === "resize") this.streams!.resize(message);
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
+    if (message.kind === "namespaces" && message.stays) this.network?.share();
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
     if (message.kind === "read") client.hasRead(message, this.log.sizeBytes);
     if (message.kind === "changed") Object.assign(this.container.record, message.fields);

@@ -7,6 +7,7 @@ import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { hostName, toFiles } from "./name-files.ts";
+import { toNetworking } from "./network-options.ts";
 import { defaultNetwork } from "./networks.ts";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { repairContainers, waitForEnd } from "./repair.ts";
@@ -66,7 +67,11 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
 export function newRecord(options: CreateOptions, image: Image): ContainerRecord {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const driver = chooseDriver(options.storageDriver ?? config.storageDriver);
-  const record = toRecord(options, image, { id, driver, hostname: hostName(), variable: config.variable });
+  const { container } = toNetworking(options.networking);
+  const other = container === undefined ? undefined : findContainer(container).record; // whose network it shares
+  const hostname = other?.hostname ?? hostName();
+  const record = toRecord(options, image, { id, driver, hostname, variable: config.variable });
+  if (other) record.network.container = other.id;
   for (const endpoint of record.network.endpoints ?? []) endpoint.network = networkName(endpoint.network);
   return record;
 }

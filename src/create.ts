@@ -60,13 +60,17 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 export function toRecord(
   options: CreateOptions,
   image: Image,
+  /** `hostname`: of whom it shares the network with. */
   host: { id: string; driver: DriverName; hostname: string; variable: (name: string) => string | undefined },
 ): ContainerRecord {
   const network = toNetworking(options.networking);
+  if (network.container && options.hostname !== undefined) {
+    throw new UsageError("conflicting options: hostname and the network mode");
+  }
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
   const name = checkName(options.name ?? randomName());
-  const containerHostname = options.hostname ?? (network.mode === "host" ? host.hostname : host.id.slice(0, 12));
+  const containerHostname = options.hostname ?? (sharesHostname(network.mode) ? host.hostname : host.id.slice(0, 12));
   return {
     version: 1,
     id: host.id,
@@ -109,6 +113,11 @@ function restartOf({ restart, autoRemove }: CreateOptions): ContainerRecord["res
   const policy = parseRestart(restart);
   if (policy.name === "no" || !autoRemove) return policy;
   throw new PodError("conflicting options: cannot specify both --restart and --rm");
+}
+
+/** With another's network comes its name. */
+function sharesHostname(mode: ContainerRecord["network"]["mode"]): boolean {
+  return mode === "host" || mode === "container";
 }
 
 /** docker/cli opts.ParseRestartPolicy, and moby's check. */

@@ -69,8 +69,8 @@ export type ClientMessage =
   | { kind: "disconnect"; network: string }
   /** Ways out that could not be started again are tried once more. */
   | { kind: "reload-networks" }
-  /** Asks for descriptors of the container's namespaces. */
-  | { kind: "namespaces" };
+  /** Asks for descriptors of the container's namespaces. `stays`: another container shares its network. */
+  | { kind: "namespaces"; stays?: boolean };
 
 /** Monitor → client. */
 export type MonitorMessage =

@@ -21,14 +21,15 @@ const modes = ["none", "host", "slirp4netns"];
 
 /** Throws UsageError. */
 export function toNetworking(options: NetworkingOptions): ContainerNetworking {
-  const { mode, allowHostLoopback, endpoints } = toMode(options);
+  const mode = toMode(options);
   for (const server of options.dns) checkAddress(server, "IP address");
   const given = [options.dns, options.dnsSearch, options.dnsOptions].some((values) => values.length);
   const dns = { servers: options.dns, search: options.dnsSearch, options: options.dnsOptions };
-  return { mode, allowHostLoopback, ...(endpoints && { endpoints }), ...(given && { dns }) };
+  if (given && mode.container) throw new UsageError("conflicting options: dns and the network mode");
+  return { ...mode, ...(given && { dns }) };
 }
 
-function toMode(options: NetworkingOptions): Pick<ContainerNetworking, "mode" | "allowHostLoopback" | "endpoints"> {
+function toMode(options: NetworkingOptions): Omit<ContainerNetworking, "dns"> {
   const networks = options.networks.length ? options.networks : [defaultNetwork];
   const isMode = (text: string) => modes.includes(text.split(":")[0]!) || text.startsWith("container:");
   if (!networks.some(isMode))
@@ -44,8 +45,11 @@ function toMode(options: NetworkingOptions): Pick<ContainerNetworking, "mode" | 
   return parseMode(networks[0]!);
 }
 
-/** `none`, `host`, `slirp4netns` and `slirp4netns:allow_host_loopback=true`, as podman words it. */
-function parseMode(text: string): Pick<ContainerNetworking, "mode" | "allowHostLoopback"> {
+/** `none`, `host`, `container:NAME`, `slirp4netns` and `slirp4netns:allow_host_loopback=true`, as podman words it. */
+function parseMode(text: string): Omit<ContainerNetworking, "dns"> {
+  const container = /^container:(.*)$/.exec(text)?.[1];
+  if (container === "") throw new UsageError("Invalid network mode: invalid container format container:<name|id>");
+  if (container) return { mode: "container", allowHostLoopback: false, container };
   const [mode, ...settings] = text.split(/[:,]/);
   if (mode === "slirp4netns") {
     const unknown = settings.find((setting) => !/^allow_host_loopback=(true|false)$/.test(setting));

@@ -30,6 +30,7 @@ test("modes are alone", () => {
     mode: "slirp4netns",
     allowHostLoopback: true,
   });
+  expect(networking(["container:web"])).toEqual({ mode: "container", allowHostLoopback: false, container: "web" });
   expect(() => networking(["none", "n"])).toThrow("cannot attach both user-defined and non-user-defined network-modes");
   expect(() => networking(["host"], { ip: "10.0.0.7" })).toThrow("conflicting options");
 });

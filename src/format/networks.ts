@@ -109,11 +109,13 @@ function prefixOf(subnet: string): number {
 
 /** The names of the networks that a container is in, or its mode. */
 export function networkNames({ mode, endpoints }: ContainerNetworking): string[] {
+  if (mode === "container") return [];
   return mode === "bridge" ? (endpoints ?? []).map(({ network }) => network) : [mode];
 }
 
 /** Docker's HostConfig.NetworkMode. */
 export function networkMode(networking: ContainerNetworking): string {
+  if (networking.container) return `container:${networking.container}`;
   return networkNames(networking)[0] ?? "none";
 }
 
@@ -133,7 +135,11 @@ export function networkSettings({ record: { id, network }, state }: Container) {
     const { gateway: Gateway, container: IPAddress } = slirpAddresses;
     const hasAddress = network.mode === "slirp4netns" && isRunning;
     const addresses = hasAddress ? { ...noAddress, Gateway, IPAddress, IPPrefixLen: 24 } : noAddress;
-    return { Ports: goMap({}), ...addresses, Networks: goMap({ [network.mode]: addresses }) };
+    return {
+      Ports: goMap({}),
+      ...addresses,
+      Networks: goMap(networkNames(network).map((name) => [name, addresses] as const)),
+    };
   }
   const networks = (network.endpoints ?? []).map((endpoint) => [endpoint.network, inspectEndpoint(endpoint)] as const);
   const { Gateway, IPAddress, IPPrefixLen, MacAddress } = networks[0]?.[1] ?? noAddress;

@@ -10,14 +10,15 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUSER,
   CLONE_NEWUTS,
+  O_RDONLY,
 } from "./constants.ts";
 import { awaitProgram, receiveReport, tellInit } from "./handshake.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
-import { close } from "./sys/file.ts";
+import { close, open, statAt } from "./sys/file.ts";
 import { closeInherited, fork, forkSibling, setTitle, takeDescriptors } from "./sys/fork.ts";
-import { setns, unlessErrno } from "./sys/namespace.ts";
+import { ownerOf, parentOf, setns, unlessErrno } from "./sys/namespace.ts";
 import { joinNewSessionKeyring, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
 import type { WindowSize } from "./sys/terminal.ts";
 import { becomeRoot, ThreadsError } from "./userns.ts";
@@ -33,8 +34,8 @@ export interface ExecRequest {
   fds: (number | null)[];
 }
 
-/** As init sends them after the user's and the pid namespace, and before the mounts. */
-const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
+/** As init sends them after the user's, the pid and the network namespace, and before the mounts. */
+const kinds = [CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP];
 
 /**
  * Starts it, and returns when it runs. `pid` is the program, a child of this process's; `terminal` is the master of its
@@ -100,10 +101,13 @@ function startCopy(request: ExecRequest): { pid: number; channel: number } {
 function join(channel: number, request: ExecRequest): number {
   try {
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
-    const [user, pids, ...others] = request.namespaces as [number, number, ...number[]];
+    const [user, pids, network, ...others] = request.namespaces as [number, number, number, ...number[]];
     const mounts = others.pop()!;
+    const isForeign = !isOwn(network, "net") && !isSame(ownerOf(network), user);
+    if (isForeign) enterForeignNetwork(network, user);
     enter(user, CLONE_NEWUSER);
     becomeRoot(false);
+    if (!isForeign && !isOwn(network, "net")) enter(network, CLONE_NEWNET);
     for (const [index, fd] of others.entries()) enter(fd, kinds[index]!);
     enter(pids, CLONE_NEWPID);
     const pid = forkSibling(() => runProgram(channel, mounts, request));
@@ -117,6 +121,28 @@ function join(channel: number, request: ExecRequest): number {
     return orReport(channel, () => {
       throw error;
     });
+  }
+}
+
+/** Of another container: its owner is none of ours, but the user's namespace has power over both. */
+function enterForeignNetwork(network: number, user: number): void {
+  const parent = parentOf(user);
+  if (!isOwn(parent, "user")) setns(parent, CLONE_NEWUSER, "the user's namespace");
+  close(parent);
+  enter(network, CLONE_NEWNET);
+}
+
+/** The host's, with --network host, is this process's too. */
+function isOwn(fd: number, name: "net" | "user"): boolean {
+  return isSame(open(`/proc/self/ns/${name}`, O_RDONLY), fd);
+}
+
+/** `fd` is closed. */
+function isSame(fd: number, other: number): boolean {
+  try {
+    return statAt(fd, "").inode === statAt(other, "").inode;
+  } finally {
+    close(fd);
   }
 }
 

@@ -4,8 +4,10 @@
  */
 
 import { config } from "../config.ts";
+import { PodError } from "../errors.ts";
 import {
   CLONE_NEWIPC,
+  CLONE_NEWNET,
   CLONE_NEWNS,
   CLONE_NEWPID,
   CLONE_NEWUSER,
@@ -16,11 +18,11 @@ import {
 } from "./constants.ts";
 import type * as init from "./init.ts";
 import { load } from "./stage.ts";
-import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
-import { close, writeText } from "./sys/file.ts";
-import { closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
-import { mount, unshare } from "./sys/namespace.ts";
-import { execve } from "./sys/process.ts";
+import { growPipe, pipe, socketPair, writeAll } from "./sys/descriptor.ts";
+import { close, readDescriptor, writeText } from "./sys/file.ts";
+import { closeInherited, fork, forkSibling, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { mount, setns, unshare } from "./sys/namespace.ts";
+import { execve, waitPid } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
 
 /** The container's first process, and this side's ends of its pipes. */
@@ -72,14 +74,40 @@ export function unshareMounts(): void {
   mount("none", "/", "", MS_REC | MS_SHARED);
 }
 
+/**
+ * In place of the one that waits, another first process, in the network namespace behind `networkFd`: that has to be joined
+ * before the container's own user namespace is made, which would have no power over it. The copy that does so ends at once.
+ */
+export function startInitIn(networkFd: number, waiting: WaitingInit): WaitingInit {
+  const { pid: old, ...fds } = waiting;
+  for (const fd of Object.values(fds)) close(fd);
+  waitPid(old, true);
+  const { runInit } = load<typeof init>("ns/init");
+  const answer = pipe();
+  return startInit(runInit, (child, namespaces) => {
+    const door = fork(() => {
+      setns(networkFd, CLONE_NEWNET, "the other container's network namespace");
+      const pid = forkSibling(child, namespaces);
+      writeAll(answer.writeFd, Buffer.from(String(pid ?? "")));
+      return 0;
+    });
+    close(answer.writeFd);
+    const text = readDescriptor(answer.readFd).toString();
+    close(answer.readFd);
+    waitPid(door, true);
+    if (!/^\d+$/.test(text)) throw new PodError("join the other container's network namespace");
+    return Number(text);
+  });
+}
+
 /** In a user namespace nested in this one, that owns the others: so containers of one user hold no capability over each other. */
-function startInit(runInit: typeof init.runInit): WaitingInit {
+function startInit(runInit: typeof init.runInit, start = fork): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
   const theirs = [stdin.readFd, stdout.writeFd, stderr.writeFd];
   const namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-  const pid = fork(() => {
+  const pid = start(() => {
     takeDescriptors(theirs);
     closeInherited([remote]);
     setTitle("pod init");

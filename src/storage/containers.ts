@@ -82,8 +82,10 @@ export interface ContainerRecord {
 
 /** `--network` and what belongs to it. */
 export interface ContainerNetworking {
-  /** `bridge`: networks with a bridge, those of `endpoints`. */
-  mode: "bridge" | "slirp4netns" | "host" | "none";
+  /** `bridge`: networks with a bridge, those of `endpoints`; `container`: another one's. */
+  mode: "bridge" | "slirp4netns" | "host" | "none" | "container";
+  /** Whose it is, by id. */
+  container?: string;
   /** Of `slirp4netns`. */
   allowHostLoopback: boolean;
   endpoints?: Endpoint[];

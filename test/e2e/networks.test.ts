@@ -125,6 +125,48 @@ requires("/dev/net/tun").describe("with a way out", () => {
       expect(await reaches("later", "db")).toBe(true);
     });
 
+    test("container:NAME shares another's network, its names and its host name, and exec finds it too", async () => {
+      const script = "hostname; ip -o -4 addr show eth0; grep -c '# pod' /etc/hosts; ip link set eth0 down 2>&1";
+      const { code, stdout } = await host.pod(
+        "run",
+        "--rm",
+        "--network",
+        "container:asked",
+        "starter",
+        "sh",
+        "-c",
+        script,
+      );
+      expect(code).not.toBe(0); // it has no power over the other's network
+      const name = await within("asked", "hostname");
+      expect(stdout).toStartWith(name);
+      expect(stdout).toContain("inet 10.99.1.77/24");
+      await start("guest", "--network", "container:asked");
+      expect(await within("guest", "ip -o -4 addr show eth0; hostname")).toContain("inet 10.99.1.77/24");
+      const id = await host.must("inspect", "-f", "{{.Id}}", "asked");
+      expect(await host.must("inspect", "-f", "{{.HostConfig.NetworkMode}}", "guest")).toBe(`container:${id}`);
+      await host.must("rm", "-f", "guest");
+    });
+
+    test("the network of a container that does not run can't be shared", async () => {
+      await host.must("create", "--name", "idle", "starter", "true");
+      const { code, stderr } = await host.pod("run", "--rm", "--network", "container:idle", "starter", "true");
+      expect({ code, stderr }).toEqual({
+        code: 125,
+        stderr: expect.stringContaining("cannot join network of a non running container"),
+      });
+      await host.must("rm", "idle");
+      expect((await host.pod("run", "--network", "container:idle", "starter")).stderr).toContain(
+        "No such container: idle",
+      );
+    });
+
+    test("exec works in the host's network", async () => {
+      await start("hosted", "--network", "host");
+      expect(await within("hosted", "echo ok")).toBe("ok\n");
+      await host.must("rm", "-f", "hosted");
+    });
+
     test("none and host have no networks besides", async () => {
       await host.must("create", "--name", "alone", "--network", "none", "starter", "true");
       const { stderr } = await host.pod("network", "connect", "mine", "alone");

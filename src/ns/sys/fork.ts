@@ -52,13 +52,14 @@ export function fork(child: () => number, namespaces = 0): number {
 }
 
 /**
- * A copy that is no child of this process's but a sibling, its parent's to wait for: clone(2), CLONE_PARENT. Undefined
+ * A copy that is no child of this process's but a sibling, its parent's to wait for: clone(2), CLONE_PARENT; in new
+ * namespaces where CLONE_NEW* flags are given. Undefined
  * where this process has other threads, for then the copy might not be good.
  */
-export function forkSibling(child: () => number): number | undefined {
+export function forkSibling(child: () => number, namespaces = 0): number | undefined {
   inheritCode();
   if (threads()) return undefined;
-  const pid = check("clone", c.clone(SIGCHLD | CLONE_PARENT, 0, 0, 0, 0));
+  const pid = check("clone", c.clone(SIGCHLD | CLONE_PARENT | namespaces, 0, 0, 0, 0));
   if (pid === 0) runChild(child, undefined);
   return pid;
 }
