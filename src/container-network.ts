@@ -6,7 +6,7 @@ import { ConflictError, PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
 import { type Place, setGateway } from "./net/bridge.ts";
-import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
+import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
 import { startInitIn, type WaitingInit } from "./ns/prestart.ts";
 import { close } from "./ns/sys/file.ts";
 import { pidfdOpen, waitPid } from "./ns/sys/process.ts";
@@ -19,6 +19,8 @@ export interface ContainerNetwork {
   connect(fds: number[]): void;
   /** Throws PodError with what failed. */
   waitReady(): void;
+  /** Where the container is reached; undefined where it has no network any more. */
+  address: string | undefined;
   /** Readable when a way out has ended. */
   pidfds: number[];
   /** Another one in place of that which has ended. Throws PodError where there can't be one. */
@@ -53,6 +55,7 @@ export function inNetworkOf(id: string | undefined, waiting: WaitingInit): Waiti
 }
 
 class OwnNetwork implements ContainerNetwork {
+  readonly address = slirpAddresses.container;
   #userFd = -1;
   #networkFd = -1;
   #slirp: (Slirp & { pidfd: number }) | undefined;
@@ -213,6 +216,10 @@ class BridgeNetworks implements ContainerNetwork {
       membership.leave();
     }
     if (names.length) rewriteHosts(names);
+  }
+
+  get address(): string | undefined {
+    return (this.#leading ?? this.#memberships[0])?.address;
   }
 
   get #leading(): Membership | undefined {

@@ -21,6 +21,7 @@ import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
+import { PublishedPorts } from "./published-ports.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
@@ -52,6 +53,7 @@ export class ContainerRun {
   private readonly log: ContainerLog;
   private rootfs: MountedRootfs | undefined;
   private network: ContainerNetwork | undefined;
+  private ports: PublishedPorts | undefined;
   private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
@@ -84,6 +86,7 @@ export class ContainerRun {
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
     this.network = networkOf(record);
+    this.ports = this.openPorts(record);
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     const { restartCount } = this.container.state;
@@ -112,6 +115,7 @@ export class ContainerRun {
       break;
     }
     this.network?.waitReady();
+    this.ports?.start();
     tellInit(channel, {});
     awaitProgram(channel, args[0]!);
     close(channel);
@@ -120,6 +124,7 @@ export class ContainerRun {
     this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
+    if (this.ports) this.state.ports = this.ports.published;
     putState(record.id, this.state);
     recordContainerEvent("start", record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
@@ -195,6 +200,15 @@ export class ContainerRun {
     return spec;
   }
 
+  private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {
+    if (!ports || !this.network) return undefined; // with the host's network they are there already
+    return PublishedPorts.open(
+      ports,
+      () => this.namespaces[2]!,
+      () => this.network!.address,
+    );
+  }
+
   private openStreams(init: WaitingInit): ContainerStreams {
     const { openStdin, tty } = this.container.record.process;
     if (tty) return { outputs: [] };
@@ -214,6 +228,7 @@ export class ContainerRun {
       { fd: this.listener!.fd, action: () => this.welcome() },
     ];
     for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
+    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.start() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
   }
@@ -264,7 +279,8 @@ export class ContainerRun {
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const finished = new Date().toISOString();
-    this.state = { ...this.state, status: "exited", init: undefined, paused: undefined, exitCode, finished };
+    const ended = { init: undefined, paused: undefined, ports: undefined };
+    this.state = { ...this.state, ...ended, status: "exited", exitCode, finished };
   }
 
   /** It was killed: a new one takes its place. */
@@ -317,10 +333,18 @@ export class ContainerRun {
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "hold") this.hold(client);
-    if (message.kind === "connect") this.orTell(client, () => this.network!.join(message.endpoint));
-    if (message.kind === "disconnect") this.orTell(client, () => this.network!.leave(message.network));
+    if (message.kind === "connect") this.changeNetworks(client, () => this.network!.join(message.endpoint));
+    if (message.kind === "disconnect") this.changeNetworks(client, () => this.network!.leave(message.network));
     if (message.kind === "reload-networks") this.orTell(client, () => this.network?.reload());
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
+  }
+
+  private changeNetworks(client: Client, action: () => void): void {
+    this.orTell(client, () => {
+      const before = this.network!.address;
+      action();
+      if (this.network!.address !== before) this.ports?.start();
+    });
   }
 
   private kill(signal: number): void {
@@ -384,6 +408,7 @@ export class ContainerRun {
   private cleanUp(): void {
     this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
+    this.ports?.release();
     this.network?.release();
     this.rootfs?.unmount();
     this.log.close();

@@ -6,7 +6,8 @@ import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.
 import type { LogConfig } from "./log-options.ts";
 import { type NetworkingOptions, toNetworking } from "./network-options.ts";
 import { existsSync, readFileSync } from "./ns/sys/fs.ts";
-import type { ContainerRecord } from "./storage/containers.ts";
+import { publishExposed } from "./port-options.ts";
+import type { ContainerRecord, PortBinding } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
@@ -26,6 +27,10 @@ export interface CreateOptions {
   entrypoint?: string;
   hostname?: string;
   networking: NetworkingOptions;
+  ports: PortBinding[];
+  /** `80/tcp`, besides the image's. */
+  expose: string[];
+  publishAll: boolean;
   readOnly: boolean;
   /** `path` or `path:options`. */
   tmpfs: string[];
@@ -69,6 +74,9 @@ export function toRecord(
   }
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
+  const published = options.ports.map(({ port, protocol }) => `${port}/${protocol}`);
+  const exposedPorts = [...new Set([...Object.keys(config.ExposedPorts ?? {}), ...options.expose, ...published])];
+  const ports = [...options.ports, ...(options.publishAll ? publishExposed(exposedPorts, options.ports) : [])];
   const name = checkName(options.name ?? randomName());
   const containerHostname = options.hostname ?? (sharesHostname(network.mode) ? host.hostname : host.id.slice(0, 12));
   return {
@@ -94,7 +102,7 @@ export function toRecord(
     },
     hostname: containerHostname,
     labels: { ...config.Labels, ...Object.fromEntries(options.labels.map(splitPair)) },
-    exposedPorts: Object.keys(config.ExposedPorts ?? {}),
+    exposedPorts,
     readonlyRootfs: options.readOnly,
     autoRemove: options.autoRemove,
     restart: restartOf(options),
@@ -102,6 +110,7 @@ export function toRecord(
     health: toHealth(options.health, config),
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
     network,
+    ...(ports.length && { ports }),
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
     binds: options.binds.map(parseBind),

@@ -82,6 +82,10 @@ export class Membership {
     });
   }
 
+  get address(): string {
+    return this.member.address;
+  }
+
   get interfaceName(): string {
     return this.member.interface;
   }

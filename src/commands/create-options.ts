@@ -7,6 +7,7 @@ import { UsageError } from "../errors.ts";
 import { healthActions, parsePeriod, parseRetries } from "../health.ts";
 import { parseLogConfig } from "../log-options.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
+import { parseExpose, parsePublish } from "../port-options.ts";
 import { parseSignalName } from "../signal-names.ts";
 import { parseBytes, parseInteger } from "../values.ts";
 
@@ -22,6 +23,7 @@ export const createArgs = {
   dns: { type: "string", multiple: true, description: "Set custom DNS servers" },
   "dns-option": { type: "string", alias: "dns-opt", multiple: true, description: "Set DNS options" },
   "dns-search": { type: "string", multiple: true, description: "Set custom DNS search domains" },
+  expose: { type: "string", multiple: true, parse: parseExpose, description: "Expose a port or a range of ports" },
   entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
   env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
   "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
@@ -91,6 +93,14 @@ export const createArgs = {
     parse: (text: string) => formatPlatform(parsePlatform(text)),
     description: "Set platform if the image has several, like linux/arm64",
   },
+  publish: {
+    type: "string",
+    alias: "p",
+    multiple: true,
+    parse: parsePublish,
+    description: "Publish a container's port(s) to the host ([ip:][host port:]port[/tcp|udp])",
+  },
+  "publish-all": { type: "boolean", alias: "P", description: "Publish all exposed ports to random ports" },
   pull: {
     type: "string",
     parse: parsePull,
@@ -123,9 +133,9 @@ export const laterFlags = [
   "annotation attach a blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cgroups conmon-pidfile",
   "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device device-cgroup-rule",
   "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust",
-  "domainname expose gidmap gpus group-add hostuser ip6 ipc label-file link link-local-ip memory m",
+  "domainname gidmap gpus group-add hostuser ip6 ipc label-file link link-local-ip memory m",
   "memory-reservation memory-swap memory-swappiness mount no-hosts oom-kill-disable oom-score-adj",
-  "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime secret security-opt storage-opt",
+  "passwd pid pids-limit pod privileged requires rootfs runtime secret security-opt storage-opt",
   "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv userns uts volume-driver volumes-from",
 ].flatMap((line) => line.split(" "));
 
@@ -179,6 +189,9 @@ export function toCreateOptions(
       dnsSearch: options.dnsSearch,
       dnsOptions: options.dnsOption,
     },
+    ports: options.publish.flat(),
+    expose: options.expose.flat(),
+    publishAll: options.publishAll,
     readOnly: options.readOnly,
     tmpfs: options.tmpfs,
     shmSizeBytes: options.shmSize,

@@ -59,8 +59,8 @@ export const containerTests: FilterTests<Container> = {
     return ({ record }) => networkNames(record.network).includes(known?.name ?? value);
   },
   publish: (value) => {
-    portTest("publish", value);
-    return () => false; // nothing is published yet
+    const fits = portTest("publish", value);
+    return ({ state }) => (state.ports ?? []).some(({ hostPort, protocol }) => fits(`${hostPort}/${protocol}`));
   },
   since: (value) => {
     const { created } = findContainer(value).record;

@@ -4,6 +4,7 @@ import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import { type Container, monitorKilled } from "../storage/containers.ts";
 import { networkNames } from "./networks.ts";
+import { formatPorts } from "./ports.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
 const headings = {
@@ -47,7 +48,7 @@ export function containerRow(
     RunningFor: formatAge(record.created, nowMs),
     State: shownStatus(state),
     Status: `${formatStatus(state, nowMs)}${policyNote(record, state)}`,
-    Ports: record.exposedPorts.join(", "),
+    Ports: formatPorts(record.exposedPorts, state.ports),
     Names: record.name,
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)

@@ -11,6 +11,7 @@ import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 import { networkMode, networkSettings } from "./networks.ts";
+import { portBindings } from "./ports.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
@@ -124,7 +125,7 @@ function hostConfig(record: Container["record"]) {
     ),
     LogConfig: { Type: record.log.driver, Config: goMap(record.log.options) },
     NetworkMode: networkMode(record.network),
-    PortBindings: goMap({}),
+    PortBindings: portBindings(record.ports ?? []),
     RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },
     AutoRemove: record.autoRemove,
     CapAdd: listOrNil<string>(null),

@@ -12,6 +12,7 @@ import {
   readNetwork,
 } from "../storage/networks.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
+import { inspectPorts } from "./ports.ts";
 import { shortId } from "./units.ts";
 
 /** Also what has no record: `host` and `none` never, `bridge` until its first use. */
@@ -129,14 +130,15 @@ const noAddress = {
   MacAddress: "",
 };
 
-export function networkSettings({ record: { id, network }, state }: Container) {
+export function networkSettings({ record, state }: Container) {
+  const { id, network } = record;
   const isRunning = state.status === "running";
   if (network.mode !== "bridge") {
     const { gateway: Gateway, container: IPAddress } = slirpAddresses;
     const hasAddress = network.mode === "slirp4netns" && isRunning;
     const addresses = hasAddress ? { ...noAddress, Gateway, IPAddress, IPPrefixLen: 24 } : noAddress;
     return {
-      Ports: goMap({}),
+      Ports: inspectPorts(record.exposedPorts, state.ports),
       ...addresses,
       Networks: goMap(networkNames(network).map((name) => [name, addresses] as const)),
     };
@@ -144,7 +146,7 @@ export function networkSettings({ record: { id, network }, state }: Container) {
   const networks = (network.endpoints ?? []).map((endpoint) => [endpoint.network, inspectEndpoint(endpoint)] as const);
   const { Gateway, IPAddress, IPPrefixLen, MacAddress } = networks[0]?.[1] ?? noAddress;
   const first = { ...noAddress, Gateway, IPAddress, IPPrefixLen, MacAddress }; // Docker: only of the default network
-  return { Ports: goMap({}), ...first, Networks: goMap(networks) };
+  return { Ports: inspectPorts(record.exposedPorts, state.ports), ...first, Networks: goMap(networks) };
 
   function inspectEndpoint(endpoint: NonNullable<ContainerNetworking["endpoints"]>[number]) {
     const known = readNetwork(endpoint.network);

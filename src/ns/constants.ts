@@ -106,6 +106,7 @@ export const POLLHUP = 0x10;
 export const AF_UNIX = 1;
 export const AF_NETLINK = 16;
 export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_RAW = 3;
 export const SOCK_DGRAM = 2;

@@ -73,6 +73,8 @@ export interface ContainerRecord {
   /** How long `stop` waits before SIGKILL. */
   stopTimeoutSeconds: number;
   network: ContainerNetworking;
+  /** `-p` and `-P`. */
+  ports?: PortBinding[];
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
@@ -92,6 +94,21 @@ export interface ContainerNetworking {
   /** `--dns`, `--dns-search`, `--dns-option`; missing where none was given. */
   dns?: { servers: string[]; search: string[]; options: string[] };
 }
+
+/** A port of the container's, and where on the host it is to be. */
+export interface PortBinding {
+  port: number;
+  protocol: "tcp" | "udp";
+  /** Empty is all of the host's, IPv4 and IPv6. */
+  hostAddress: string;
+  /** 0 is one that is free. */
+  hostPort: number;
+  /** Of a range, the first that is free. */
+  hostPortEnd?: number;
+}
+
+/** As it came to be. */
+export type PublishedPort = Omit<PortBinding, "hostPortEnd">;
 
 /** A network that the container is to be in, and as whom. */
 export interface Endpoint {
@@ -133,6 +150,8 @@ export interface ContainerState {
   restartCount?: number;
   /** A user has stopped it: `unless-stopped` then leaves it so. */
   stopped?: boolean;
+  /** Published, while it runs. */
+  ports?: PublishedPort[];
   /** Where it has a health check: of this run, or the last. */
   health?: Health;
   exitCode?: number;

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** What pod's own processes are called (proc(5): comm). */
-const names = ["pod", "pod monitor", "pod init", "fuse-overlayfs", "slirp4netns"];
+const names = ["pod", "pod monitor", "pod init", "pod ports", "fuse-overlayfs", "slirp4netns"];
 
 /** Every process there is, as `pid/start time`: a pid alone may be used again. */
 export function processesNow(): Set<string> {
