@@ -10,12 +10,13 @@ import { close, open } from "../ns/sys/file.ts";
 import { setns, unshare } from "../ns/sys/namespace.ts";
 import { setInterfaceUp } from "../ns/sys/terminal.ts";
 import { guardPort } from "./guard.ts";
-import { addAddress, addDefaultRoute, deleteLink, linkIndex, listLinks, makeBridge, makeVeth, setUp } from "./links.ts";
+import { addAddress, addDefaultRoute, deleteLink, findLink, linkIndex, makeBridge, makeVeth, setUp } from "./links.ts";
 import { NETLINK_NETFILTER, Netlink, openNetlink } from "./netlink-socket.ts";
 import { tapName } from "./slirp4netns.ts";
 import { parseAddress, parseSubnet } from "./subnets.ts";
 
 const bridgeName = "pod0";
+const bridgeIndex = 2; // in a namespace that has only a loopback interface, 1
 const bridgeHardware = "02:42:00:00:00:00"; // given, or it would be the lowest of the ports', and change with them
 
 /** A container's interface in a network, and the port that it is connected to. */
@@ -45,7 +46,7 @@ export function makeSegmentHere(mtuBytes: number): number[] {
   unshare(CLONE_NEWNET, "new network namespace");
   setInterfaceUp("lo");
   const route = openNetlink();
-  makeBridge(route, bridgeName, { mtuBytes, address: parseHardware(bridgeHardware) });
+  makeBridge(route, bridgeName, { index: bridgeIndex, mtuBytes, address: parseHardware(bridgeHardware) });
   return [open("/proc/self/ns/net", O_RDONLY), route.fd, openNetlink(NETLINK_NETFILTER).fd];
 }
 
@@ -70,9 +71,8 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   const address = parseAddress(plug.address)!;
   const hardware = parseHardware(plug.mac);
   const network = new Netlink(segment.routeFd);
-  const master = linkIndex(network, bridgeName);
   const peer = { name: plug.interface, namespaceFd: container.namespaceFd, address: hardware };
-  makeVeth(network, plug.port, { mtuBytes: plug.mtuBytes, master }, peer);
+  makeVeth(network, plug.port, { mtuBytes: plug.mtuBytes, master: bridgeIndex }, peer);
   guardPort(new Netlink(segment.netfilterFd), { name: plug.port, hardware, addresses: [address] }); // before the container's end is up
   const inside = new Netlink(container.routeFd);
   const index = linkIndex(inside, plug.interface);
@@ -84,7 +84,7 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
 /** Both ends go. A port that is not there has gone with its container. */
 export function unplug({ routeFd }: Segment, port: string): void {
   const network = new Netlink(routeFd);
-  const link = listLinks(network).find(({ name }) => name === port);
+  const link = findLink(network, port);
   if (link) deleteLink(network, link.index);
 }
 
@@ -95,11 +95,9 @@ export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () =
   const network = new Netlink(routeFd);
   const deadline = performance.now() + tapPatienceMs;
   for (;;) {
-    const links = listLinks(network);
-    const tap = links.find(({ name }) => name === tapName);
+    const tap = findLink(network, tapName);
     if (tap?.master) return;
-    const master = links.find(({ name }) => name === bridgeName)!.index;
-    if (tap) return setUp(network, tap.index, { master, mtuBytes });
+    if (tap) return setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
     if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
     Bun.sleepSync(0.5);
   }

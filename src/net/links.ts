@@ -44,33 +44,35 @@ export interface Link {
   master?: number;
 }
 
-/** The interfaces that there are. */
-export function listLinks(netlink: Netlink): Link[] {
-  return netlink.dump({ type: RTM_GETLINK, body: interfaceInfo({}) }, "list interfaces").map((payload) => {
-    const attributes = parseAttributes(payload.subarray(16));
-    return {
-      index: payload.readInt32LE(4),
-      name: attributes.get(IFLA_IFNAME)!.toString("latin1").replace(/\0$/, ""),
-      master: attributes.get(IFLA_MASTER)?.readUInt32LE(0),
-    };
-  });
+/** Undefined where there is none of that name. */
+export function findLink(netlink: Netlink, name: string): Link | undefined {
+  const attributes: Attribute[] = [[IFLA_IFNAME, name]];
+  const payload = netlink.get({ type: RTM_GETLINK, body: interfaceInfo({}), attributes }, `find the interface ${name}`);
+  if (!payload) return undefined;
+  const master = parseAttributes(payload.subarray(16)).get(IFLA_MASTER)?.readUInt32LE(0);
+  return { index: payload.readInt32LE(4), name, master };
 }
 
 /** Throws where there is none. */
 export function linkIndex(netlink: Netlink, name: string): number {
-  const link = listLinks(netlink).find((other) => other.name === name);
+  const link = findLink(netlink, name);
   if (!link) throw new Error(`no interface ${name}`);
   return link.index;
 }
 
 /** A bridge that is up. `address`: six bytes. */
-export function makeBridge(netlink: Netlink, name: string, options: { mtuBytes: number; address: Uint8Array }): void {
-  newLink(netlink, `make the bridge ${name}`, [
+export function makeBridge(
+  netlink: Netlink,
+  name: string,
+  options: { index: number; mtuBytes: number; address: Uint8Array },
+): void {
+  const attributes: Attribute[] = [
     [IFLA_IFNAME, name],
     [IFLA_MTU, options.mtuBytes],
     [IFLA_ADDRESS, options.address],
     [IFLA_LINKINFO, [[IFLA_INFO_KIND, "bridge"]]],
-  ]);
+  ];
+  newLink(netlink, `make the bridge ${name}`, attributes, options.index);
 }
 
 /** A pair of interfaces: one here, up and a port of the bridge `master`; its peer in another network namespace, down. */
@@ -101,12 +103,10 @@ export function makeVeth(
   ]);
 }
 
-function newLink(netlink: Netlink, what: string, attributes: Attribute[]): void {
-  const flags = NLM_F_CREATE | NLM_F_EXCL;
-  netlink.request(
-    { type: RTM_NEWLINK, flags, body: interfaceInfo({ flags: IFF_UP, change: IFF_UP }), attributes },
-    what,
-  );
+/** `index`: which it is to have; else one that is free. */
+function newLink(netlink: Netlink, what: string, attributes: Attribute[], index = 0): void {
+  const body = interfaceInfo({ index, flags: IFF_UP, change: IFF_UP });
+  netlink.request({ type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, what);
 }
 
 /** As a port of the bridge `master`, where that is given. */

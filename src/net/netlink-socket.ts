@@ -7,6 +7,7 @@ import { SyscallError } from "../errors.ts";
 import { AF_NETLINK, SOCK_RAW } from "../ns/constants.ts";
 import { readInto, socket, writeAll } from "../ns/sys/descriptor.ts";
 import { close } from "../ns/sys/file.ts";
+import { unlessErrno } from "../ns/sys/namespace.ts";
 import {
   type Attribute,
   encodeMessage,
@@ -49,6 +50,19 @@ export class Netlink {
     const header = { type, flags: NLM_F_REQUEST | NLM_F_ACK | flags, sequence };
     writeAll(this.fd, encodeMessage(header, body, attributes));
     this.#receive(sequence, what, () => {});
+  }
+
+  /** One object: what follows its message's header. Undefined where there is none. */
+  get({ type, body, attributes }: NetlinkRequest, what: string): Buffer | undefined {
+    const sequence = ++this.#sequence;
+    writeAll(this.fd, encodeMessage({ type, flags: NLM_F_REQUEST | NLM_F_ACK, sequence }, body, attributes));
+    let found: Buffer | undefined;
+    const isThere = unlessErrno(["ENODEV"], () =>
+      this.#receive(sequence, what, (payload) => {
+        found = Buffer.from(payload);
+      }),
+    );
+    return isThere ? found : undefined;
   }
 
   /** All objects of a kind: of each what follows the message's header. */

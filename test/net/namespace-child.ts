@@ -4,8 +4,8 @@ import { guardPort } from "../../src/net/guard.ts";
 import {
   addAddress,
   addDefaultRoute,
+  findLink,
   linkIndex,
-  listLinks,
   listRoutes,
   makeBridge,
   makeVeth,
@@ -32,11 +32,11 @@ const spaces = [4, 5].map((last) => {
 
 const netlink = openNetlink();
 const netfilter = openNetlink(NETLINK_NETFILTER);
-makeBridge(netlink, "pod0", { mtuBytes: 65520, address: hardware(1) });
+makeBridge(netlink, "pod0", { index: 2, mtuBytes: 65520, address: hardware(1) });
 const master = linkIndex(netlink, "pod0");
 let again = "";
 try {
-  makeBridge(netlink, "pod0", { mtuBytes: 1500, address: hardware(1) });
+  makeBridge(netlink, "pod0", { index: 9, mtuBytes: 1500, address: hardware(1) });
 } catch (error) {
   again = (error as Error).message;
 }
@@ -45,7 +45,7 @@ for (const { last, space } of spaces) {
   makeVeth(netlink, `v${last}`, { mtuBytes: 65520, master }, peer);
   guardPort(netfilter, { name: `v${last}`, hardware: hardware(last), addresses: [parseAddress(`10.88.0.${last}`)!] });
 }
-const links = listLinks(netlink).map(({ name }) => name);
+const links = ["lo", "pod0", "v4", "v5", "v6"].filter((name) => findLink(netlink, name));
 netlink.close();
 
 let routes: string[] = [];
