@@ -65,7 +65,7 @@ type Expression = Attribute[];
 function toRules({ hardware, addresses }: GuardedPort): Expression[][] {
   const own = compare(LINK, 6, hardware, NFT_CMP_NEQ);
   const v4 = addresses.filter(({ version }) => version === 4).map(addressBytes);
-  const v6 = [...addresses.filter(({ version }) => version === 6).map(addressBytes), linkLocal(hardware)];
+  const v6 = addresses.filter(({ version }) => version === 6).map(addressBytes);
   return [
     [...own, verdict(NF_DROP)],
     ...v4.map((address) => [
@@ -75,10 +75,16 @@ function toRules({ hardware, addresses }: GuardedPort): Expression[][] {
       verdict(NF_ACCEPT),
     ]),
     ...v4.map((address) => [...etherType(0x0800), ...compare(NETWORK, 12, address), verdict(NF_ACCEPT)]),
+    ...(v6.length ? v6Rules([...v6, linkLocal(hardware)]) : []), // in a network of IPv4 there is nobody to talk to
+  ];
+}
+
+function v6Rules(addresses: Buffer[]): Expression[][] {
+  return [
     ...[133, 134, 137].map((type) => [...icmp6(type), verdict(NF_DROP)]), // routers' messages: nobody here is one
-    ...v6.map((address) => [...icmp6(136), ...compare(TRANSPORT, 8, address), verdict(NF_ACCEPT)]), // neighbour advertisements
+    ...addresses.map((address) => [...icmp6(136), ...compare(TRANSPORT, 8, address), verdict(NF_ACCEPT)]), // neighbour advertisements
     [...icmp6(136), verdict(NF_DROP)],
-    ...[...v6, Buffer.alloc(16)].map((address) => [
+    ...[...addresses, Buffer.alloc(16)].map((address) => [
       ...etherType(0x86dd),
       ...compare(NETWORK, 8, address),
       verdict(NF_ACCEPT),

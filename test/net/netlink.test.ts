@@ -47,3 +47,11 @@ test("a guard is one batch, of which the last change alone is acknowledged", () 
   const acknowledged = messages.flatMap(({ flags }, index) => (flags & 4 ? [index] : []));
   expect(acknowledged).toEqual([messages.length - 2]);
 });
+
+test("a guard has rules for IPv6 only where its member has such an address", () => {
+  const hardware = Buffer.from("0242ac110002", "hex");
+  const rules = (...texts: string[]) =>
+    guardMessages({ name: "v1", hardware, addresses: texts.map((text) => parseAddress(text)!) }, 1).length - 4;
+  expect(rules("10.88.0.4")).toBe(3);
+  expect(rules("10.88.0.4", "fd00::4")).toBe(12);
+});
