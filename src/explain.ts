@@ -17,7 +17,7 @@ export interface Explanation {
   /** The user's own, which all of the user's containers share. */
   userNamespace: { uidMappings: IdMapping[]; gidMappings: IdMapping[] };
   rootfs: RootfsMount;
-  network: { mode: string; command?: string[] };
+  network: { mode: string; networks: string[]; command?: string[] };
   /** The container's namespaces, nested in that, and all that happens in them. */
   spec: RuntimeSpec;
   /** What a host, or a pod, with more would do better, and why. */
@@ -41,6 +41,7 @@ export function explain(options: CreateOptions): Explanation {
     rootfs: rootfsMount(record),
     network: {
       mode,
+      networks: (record.network.endpoints ?? []).map(({ network }) => network),
       ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments({ allowHostLoopback, userFd: 6 })] }),
     },
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),

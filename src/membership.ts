@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { inCopy } from "./copies.ts";
-import { NotFoundError } from "./errors.ts";
+import { NotFoundError, PodError } from "./errors.ts";
 import { rewriteHosts } from "./name-files.ts";
 import {
   closeSegment,
@@ -96,7 +96,12 @@ export class Membership {
     const { subnet, gateway, internal, mtuBytes } = this.network;
     const way = isLeading && !internal ? { gateway } : {};
     const plug = { port, interface: interfaceName, mac, address, subnet, mtuBytes, ...way };
-    this.#locked(() => plugIn(this.member, container, plug));
+    try {
+      this.#locked(() => plugIn(this.member, container, plug));
+    } catch (cause) {
+      const hint = "the kernel needs bridge, veth and nf_tables; without them: --network slirp4netns, host or none";
+      throw new PodError(`connect to network ${this.network.name}`, { cause, hint });
+    }
   }
 
   /** The container's interface goes, while it runs on. */

@@ -90,7 +90,7 @@ export function parseEndpoint(text: string): Endpoint {
     });
   const known = ["ip", "mac", "mac-address", "alias", ...(short ? [] : ["name"])];
   const unknown = pairs.find(([key]) => !known.includes(key));
-  if (unknown) throw new UsageError(`invalid field key ${unknown[0]}`);
+  if (unknown) throw new UsageError(`invalid field key ${unknown[0]}`, { hint: hintFor(unknown[0]) });
   const all = (...keys: string[]) => pairs.filter(([key]) => keys.includes(key)).map(([, value]) => value);
   const name = short ?? all("name").at(-1);
   if (!name) throw new UsageError("network name/id is not specified");
@@ -99,6 +99,11 @@ export function parseEndpoint(text: string): Endpoint {
     mac: all("mac", "mac-address").at(-1),
     aliases: all("alias"),
   });
+}
+
+function hintFor(key: string): string {
+  if (!/^allow[_-]host[_-]loopback$/.test(key)) return "the keys are ip, mac-address and alias";
+  return "the host's loopback can be reached with --network slirp4netns:allow_host_loopback=true";
 }
 
 /** Checked. */

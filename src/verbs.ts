@@ -103,7 +103,7 @@ export const verbs: Verb[] = [
   verb("network connect", network("connect")),
   verb("network disconnect", network("disconnect")),
   verb("network rm, network remove", network("remove")),
-  verb("network prune", network("prune")),
+  verb("network prune", async () => ({ default: (await import("./commands/prune.ts")).networkPrune })),
   verb("network exists", network("exists")),
   verb("network reload", network("reload")),
   verb("system reset", () => import("./commands/reset.ts")),
@@ -113,9 +113,7 @@ function manifest(name: "create" | "add" | "annotate" | "inspect" | "push" | "re
   return async () => ({ default: (await import("./commands/manifest.ts"))[name] });
 }
 
-function network(
-  name: "create" | "list" | "inspect" | "connect" | "disconnect" | "remove" | "prune" | "exists" | "reload",
-) {
+function network(name: "create" | "list" | "inspect" | "connect" | "disconnect" | "remove" | "exists" | "reload") {
   return async () => ({ default: (await import("./commands/network.ts"))[name] });
 }
 

@@ -48,6 +48,7 @@ test.each([
   [["n", "n"], {}, 'network "n" is specified multiple times'],
   [["n:ip"], {}, "invalid field ip: must be a key=value pair"],
   [["n:color=red"], {}, "invalid field key color"],
+  [["bridge:allow_host_loopback=true"], {}, "invalid field key allow_host_loopback"],
   [["ip=10.0.0.1"], {}, "network name/id is not specified"],
   [["../n"], {}, "network ../n not found"],
   [["n:ip=10.0.0.256"], {}, "invalid IPv4 address: 10.0.0.256"],

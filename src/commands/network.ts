@@ -6,9 +6,8 @@ import { allNetworks, inspectNetwork, networkListStyle, networkRow, type ShownNe
 import * as actions from "../network.ts";
 import { createNetwork } from "../networks.ts";
 import * as output from "../output.ts";
-import type { NetworkRecord } from "../storage/networks.ts";
 import { listMembers, predefinedNetworks } from "../storage/networks.ts";
-import { parseFilter, parseKeyValue, parseTime } from "../values.ts";
+import { parseFilter, parseKeyValue } from "../values.ts";
 import { forEach } from "./each.ts";
 
 const createArgs = {
@@ -159,47 +158,6 @@ export const remove = defineCommand({
       actions.removeNetwork(name);
       output.line(name);
     });
-  },
-});
-
-const pruneArgs = {
-  filter: {
-    type: "string",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: "Provide filter values: until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]",
-  },
-  force: { type: "boolean", alias: "f", description: "Do not prompt for confirmation" },
-} satisfies OptionDefs;
-
-const pruneTests: FilterTests<NetworkRecord> = {
-  until: (value) => {
-    const time = parseTime(value);
-    return ({ created }) => BigInt(Date.parse(created)) * 1_000_000n < time;
-  },
-  label:
-    (value) =>
-    ({ labels }) =>
-      hasLabel(labels, value),
-  "label!":
-    (value) =>
-    ({ labels }) =>
-      !hasLabel(labels, value),
-};
-
-export const prune = defineCommand({
-  meta: { name: "prune", description: "Remove all unused networks" },
-  args: pruneArgs,
-  run({ rawArgs }) {
-    const { options } = parseOptions(rawArgs, pruneArgs);
-    applyFilters([], options.filter, pruneTests); // what is wrong with them is said before anything is asked
-    if (!options.force) {
-      output.write("stdout", "WARNING! This will remove all custom networks not used by at least one container.\n");
-      if (!confirm("Are you sure you want to continue?")) return;
-    }
-    const names = actions.pruneNetworks((networks) => applyFilters(networks, options.filter, pruneTests));
-    if (names.length) output.line(`${["Deleted Networks:", ...names].join("\n")}\n`);
   },
 });
 

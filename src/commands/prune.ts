@@ -3,10 +3,12 @@ import { type OptionDefs, parseOptions } from "../args.ts";
 import { UsageError } from "../errors.ts";
 import { applyFilters, type Filter, type FilterTests, hasLabel } from "../format/filters.ts";
 import { formatSize } from "../format/units.ts";
+import { pruneNetworks } from "../network.ts";
 import * as output from "../output.ts";
 import { pruneContainers, pruneImages } from "../prune.ts";
 import type { Container } from "../storage/containers.ts";
 import type { Image } from "../storage/images.ts";
+import type { NetworkRecord } from "../storage/networks.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
 const common = {
@@ -50,6 +52,18 @@ export const imagePrune = defineCommand({
   },
 });
 
+export const networkPrune = defineCommand({
+  meta: { name: "prune", description: "Remove all unused networks" },
+  args: common,
+  run({ rawArgs }) {
+    const { options } = parseOptions(rawArgs, common);
+    checkFilters(options.filter);
+    const warning = "WARNING! This will remove all custom networks not used by at least one container.";
+    if (!isMeant(options.force, warning)) return;
+    list(removeNetworks(options.filter));
+  },
+});
+
 export const systemPrune = defineCommand({
   meta: { name: "prune", description: "Remove unused data" },
   args: systemArgs,
@@ -61,7 +75,8 @@ export const systemPrune = defineCommand({
     }
     if (options.volumes) output.note("pod has no volumes yet: --volumes removes nothing");
     if (!isMeant(options.force, systemWarning(options.all, options.filter))) return;
-    tell(removeContainers(options.filter), removeImages(options.all, options.filter));
+    const containers = removeContainers(options.filter);
+    tell(containers, removeNetworks(options.filter), removeImages(options.all, options.filter));
   },
 });
 
@@ -74,6 +89,7 @@ function systemWarning(all: boolean, filters: Filter[]): string {
   return [
     "WARNING! This will remove:",
     "  - all stopped containers",
+    "  - all networks not used by at least one container",
     `  - ${imagesMeant(all)}`,
     "  - interrupted pulls that nobody took up for seven days",
     given && `\n  Items to be pruned will be filtered with:\n${given}`,
@@ -114,6 +130,11 @@ const imageTests = testsOf<Image>(
   ({ config }) => config.config?.Labels,
 );
 
+const networkTests = testsOf<NetworkRecord>(
+  ({ created }) => created,
+  ({ labels }) => labels,
+);
+
 /** What was removed, below Docker's heading. */
 interface Removed {
   heading: string;
@@ -128,13 +149,22 @@ function removeContainers(filters: Filter[]): Removed {
   return { heading: "Deleted Containers:", lines: deleted, reclaimedBytes };
 }
 
+function removeNetworks(filters: Filter[]): Removed {
+  const lines = pruneNetworks((networks) => applyFilters(networks, filters, networkTests));
+  return { heading: "Deleted Networks:", lines, reclaimedBytes: 0 };
+}
+
 function removeImages(all: boolean, filters: Filter[]): Removed {
   const select = (images: Image[]) => applyFilters(images, filters, imageTests);
   return { heading: "Deleted Images:", ...pruneImages({ all, select }) };
 }
 
-function tell(...removed: Removed[]): void {
+function list(...removed: Removed[]): void {
   for (const { heading, lines } of removed) if (lines.length) output.line(`${[heading, ...lines].join("\n")}\n`);
+}
+
+function tell(...removed: Removed[]): void {
+  list(...removed);
   const bytes = removed.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0);
   output.line(`Total reclaimed space: ${formatSize(bytes, 4)}`);
 }

@@ -89,7 +89,14 @@ requires("/dev/net/tun").describe("with a way out", () => {
 
     test("the host's loopback is out of reach, under every address there is", async () => {
       const gateway = await inspect("first", ".NetworkSettings.Networks.bridge.Gateway");
-      const addresses = ["127.0.0.1", gateway, "10.0.2.2", gateway.replace(/2$/, "3"), gateway.replace(/2$/, "1")];
+      const addresses = [
+        "127.0.0.1",
+        "::1",
+        gateway,
+        "10.0.2.2",
+        gateway.replace(/2$/, "3"),
+        gateway.replace(/2$/, "1"),
+      ];
       for (const address of addresses) {
         expect((await within("first", get(address, inside.port!))).stdout).toBe("");
       }
