@@ -54,6 +54,9 @@ async function make(options: CreateOptions, progress: PullProgress, monitorPid?:
     const record = newRecord(options, image);
     const { id } = record;
     for (const { source } of record.binds) makeBindSource(source, progress);
+    if (record.ports && record.network.mode === "host") {
+      progress({ kind: "note", text: "published ports are discarded when using host network mode" });
+    }
     if (options.replace) removeNamed(options.name);
     const monitor = monitorPid === undefined ? undefined : identify(monitorPid);
     putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor);

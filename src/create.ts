@@ -69,9 +69,7 @@ export function toRecord(
   host: { id: string; driver: DriverName; hostname: string; variable: (name: string) => string | undefined },
 ): ContainerRecord {
   const network = toNetworking(options.networking);
-  if (network.container && options.hostname !== undefined) {
-    throw new UsageError("conflicting options: hostname and the network mode");
-  }
+  if (network.container !== undefined) checkGuest(options);
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
   const published = options.ports.map(({ port, protocol }) => `${port}/${protocol}`);
@@ -122,6 +120,18 @@ function restartOf({ restart, autoRemove }: CreateOptions): ContainerRecord["res
   const policy = parseRestart(restart);
   if (policy.name === "no" || !autoRemove) return policy;
   throw new PodError("conflicting options: cannot specify both --restart and --rm");
+}
+
+/** What belongs to the network is that of the container whose it is. */
+function checkGuest({ hostname, addHosts, ports, publishAll, expose }: CreateOptions): void {
+  const conflicts: [boolean, string][] = [
+    [hostname !== undefined, "hostname and the network mode"],
+    [addHosts.length > 0, "custom host-to-IP mapping and the network mode"],
+    [ports.length > 0 || publishAll, "port publishing and the container type network mode"],
+    [expose.length > 0, "port exposing and the container type network mode"],
+  ];
+  const found = conflicts.find(([isGiven]) => isGiven);
+  if (found) throw new UsageError(`conflicting options: ${found[1]}`);
 }
 
 /** With another's network comes its name. */

@@ -75,8 +75,13 @@ export class Membership {
         monitor: identify(processId()),
         ...segment,
       });
-      if (program) membership.#takeWayOut(program, others);
-      else putMember(network.name, membership.member);
+      try {
+        if (program) membership.#takeWayOut(program, others);
+        else putMember(network.name, membership.member);
+      } catch (error) {
+        closeSegment(segment);
+        throw error;
+      }
       membership.#tell("connect");
       return membership;
     });

@@ -68,6 +68,28 @@ test("the host name is the short id, the one given, or the host's own with its n
   expect(record({ networking: { ...networking, networks: ["host"] } }).hostname).toBe("laptop");
 });
 
+test("who shares another container's network has no names and ports of its own", () => {
+  const guest = { networking: { ...networking, networks: ["container:web"] } };
+  expect(record(guest).hostname).toBe("laptop");
+  const port = { port: 80, protocol: "tcp" as const, hostAddress: "", hostPort: 0 };
+  expect(() => record({ ...guest, hostname: "box" })).toThrow("hostname and the network mode");
+  expect(() => record({ ...guest, addHosts: ["a:10.0.0.1"] })).toThrow("custom host-to-IP mapping");
+  expect(() => record({ ...guest, ports: [port] })).toThrow("port publishing and the container type network mode");
+  expect(() => record({ ...guest, expose: ["80/tcp"] })).toThrow("port exposing");
+});
+
+test("-P publishes what the image and --expose name, but for what is published already", () => {
+  const port = { port: 80, protocol: "tcp" as const, hostAddress: "", hostPort: 8080 };
+  const config = { Cmd: ["sh"], ExposedPorts: { "80/tcp": {}, "443/tcp": {} } };
+  const { ports, exposedPorts } = record({ publishAll: true, ports: [port], expose: ["53/udp"] }, config);
+  expect(exposedPorts).toEqual(["80/tcp", "443/tcp", "53/udp"]);
+  expect(ports?.map(({ port, protocol, hostPort }) => `${hostPort}:${port}/${protocol}`)).toEqual([
+    "8080:80/tcp",
+    "0:443/tcp",
+    "0:53/udp",
+  ]);
+});
+
 test("binds: relative sources, read-only, and what is refused", () => {
   expect(parseBind("/a:/b")).toEqual({ source: "/a", destination: "/b", readonly: false });
   expect(parseBind("./a:/b/../c:ro")).toEqual({ source: `${process.cwd()}/a`, destination: "/c", readonly: true });

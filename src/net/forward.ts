@@ -26,6 +26,9 @@ export interface Forward {
 const chunkBytes = 1 << 18;
 const idleMs = 90_000; // of datagrams: a conversation without any is over
 
+const fullPauseMs = 10;
+const none = -1;
+
 /** One direction of a connection. */
 interface Flow {
   from: number;
@@ -83,7 +86,7 @@ class Forwarder {
   }
 
   #accept({ listenerFd, target }: Forward): void {
-    for (let client = accept(listenerFd); client !== undefined; client = accept(listenerFd)) {
+    for (let client = this.#next(listenerFd); client !== undefined; client = this.#next(listenerFd)) {
       const server = attempt(() => beginConnect("tcp", target));
       if (server === undefined) {
         close(client);
@@ -97,6 +100,13 @@ class Forwarder {
         flows: [flow(client, server), flow(server, client)],
       });
     }
+  }
+
+  /** Where no descriptor is left, callers wait until one is. */
+  #next(listenerFd: number): number | undefined {
+    const client = attempt(() => accept(listenerFd) ?? none);
+    if (client === undefined) Bun.sleepSync(fullPauseMs);
+    return client === none ? undefined : client;
   }
 
   #streams(): Watched[] {
