@@ -45,6 +45,8 @@ const SIGKILL = 9;
 
 const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
 
+const networkLostText = "its network is gone";
+
 export type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
 /** From its start to its end, and to the next start that its policy asks for. */
@@ -228,7 +230,7 @@ export class ContainerRun {
       { fd: this.listener!.fd, action: () => this.welcome() },
     ];
     for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
-    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.start() });
+    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.startAgain() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
   }
@@ -288,7 +290,7 @@ export class ContainerRun {
     try {
       this.network!.startAgain(pidfd);
     } catch (error) {
-      this.noteError(`its network is gone: ${formatError(error)}`);
+      this.noteError(`${networkLostText}: ${formatError(error)}`);
     }
   }
 
@@ -335,8 +337,13 @@ export class ContainerRun {
     if (message.kind === "hold") this.hold(client);
     if (message.kind === "connect") this.changeNetworks(client, () => this.network!.join(message.endpoint));
     if (message.kind === "disconnect") this.changeNetworks(client, () => this.network!.leave(message.network));
-    if (message.kind === "reload-networks") this.orTell(client, () => this.network?.reload());
+    if (message.kind === "reload-networks") this.orTell(client, () => this.reloadNetworks());
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
+  }
+
+  private reloadNetworks(): void {
+    this.network?.reload();
+    if (this.state.error?.startsWith(networkLostText)) this.putState({ error: undefined });
   }
 
   private changeNetworks(client: Client, action: () => void): void {

@@ -135,9 +135,9 @@ export class Membership {
 
   /** slirp4netns was killed: another takes its place, started by the first member that notices. Connections are lost. */
   heal(): void {
+    this.#dropWayOut(); // first of all: where there can't be another, nobody is to wait for the old one's end again
     const program = requireSlirp();
     this.#locked(() => {
-      this.#dropWayOut();
       const others = listMembers(this.network.name).filter(({ container }) => container !== this.member.container);
       this.#takeWayOut(program, others);
     });

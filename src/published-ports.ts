@@ -17,9 +17,11 @@ interface Listener {
 }
 
 const SIGKILL = 9;
+const shortLifeMs = 100;
 
 export class PublishedPorts {
   #forwarder: { pid: number; pidfd: number } | undefined;
+  #startedMs = 0;
 
   private constructor(
     private readonly listeners: Listener[],
@@ -72,6 +74,13 @@ export class PublishedPorts {
       );
     });
     this.#forwarder = { pid, pidfd: pidfdOpen(pid) };
+    this.#startedMs = performance.now();
+  }
+
+  /** It was killed: another takes its place, but not over and over where it can't live. */
+  startAgain(): void {
+    if (performance.now() - this.#startedMs < shortLifeMs) Bun.sleepSync(shortLifeMs);
+    this.start();
   }
 
   release(): void {

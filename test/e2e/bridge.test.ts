@@ -1,7 +1,7 @@
 /** Networks with a bridge: addresses, names, the way out, and what nobody may do in them. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { onBothDrivers, requires } from "./harness.ts";
@@ -136,6 +136,34 @@ requires("/dev/net/tun").describe("with a way out", () => {
           expect(await within(name, get(ownAddress, server.port!))).toMatchObject({ stdout: "hello from the host\n" });
         }
       }
+    });
+
+    test("where slirp4netns can't be started again the container's state says so, and network reload mends it", async () => {
+      const bin = join(host.work, "bin");
+      mkdirSync(bin);
+      for (const name of ["sh", "newuidmap", "newgidmap", "fuse-overlayfs", "fusermount3", "slirp4netns"]) {
+        const path = Bun.which(name, { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" });
+        if (path) symlinkSync(path, join(bin, name));
+      }
+      await host.must("network", "create", "frail");
+      const env = { PATH: bin };
+      const run = ["run", "-d", "--name", "cut", "--network", "frail", "starter", "sleep", "1000"];
+      expect((await host.podWith({ env }, ...run)).code).toBe(0);
+      renameSync(join(bin, "slirp4netns"), join(bin, "away"));
+      process.kill(members("frail")[0]!.slirp.pid, "SIGKILL");
+      const error = () => inspect("cut", ".State.Error");
+      for (let i = 0; i < 200 && !(await error()); i++) await Bun.sleep(20);
+      expect(await error()).toStartWith("its network is gone: slirp4netns is not installed");
+      expect((await host.pod("network", "reload", "cut")).stderr).toContain("slirp4netns is not installed");
+      renameSync(join(bin, "away"), join(bin, "slirp4netns"));
+      const id = await inspect("cut", ".Id");
+      expect(await host.must("network", "reload", "cut")).toBe(id);
+      if (ownAddress) {
+        expect(await within("cut", get(ownAddress, server.port!))).toMatchObject({ stdout: "hello from the host\n" });
+      }
+      expect(await error()).toBe("");
+      await host.must("rm", "-f", "cut");
+      await host.must("network", "rm", "frail");
     });
 
     test("a member whose monitor is killed is gone for the others, and nothing is left when all have ended", async () => {
