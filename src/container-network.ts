@@ -1,65 +1,237 @@
-/** A running container's way out, in its monitor: slirp4netns, started again should somebody kill it. */
+/** A running container's networks, in its monitor: one slirp4netns of its own, or networks with a bridge, shared with others. */
 
 import { join } from "node:path";
-import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
+import { Control } from "./control.ts";
+import { ConflictError, PodError } from "./errors.ts";
+import { Membership } from "./membership.ts";
+import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
+import { type Place, setGateway } from "./net/bridge.ts";
+import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
-import { type ContainerRecord, containerDir } from "./storage/containers.ts";
+import { type ContainerRecord, containerDir, type Endpoint } from "./storage/containers.ts";
+import { recordNetworkEvent } from "./storage/events.ts";
 
 const SIGKILL = 9;
 
-export class ContainerNetwork {
-  readonly #record: ContainerRecord;
-  readonly #userFd: number;
-  readonly #networkFd: number;
-  #slirp: Slirp & { pidfd: number };
+export interface ContainerNetwork {
+  /** Before the container's namespaces are there. Throws PodError where it can't be. */
+  prepare(): void;
+  /** `fds`: the container's user and network namespace, and a netlink socket in that; they belong to this now. */
+  connect(fds: number[]): void;
+  /** Throws PodError with what failed. */
+  waitReady(): void;
+  /** Where the container is reached; undefined where it has no network any more. */
+  address: string | undefined;
+  /** Readable when a way out has ended. */
+  pidfds: number[];
+  /** Another one in place of that which has ended. Throws PodError where there can't be one. */
+  startAgain(pidfd: number): void;
+  /** While the container runs. Throws PodError where it is not possible. */
+  join(endpoint: Endpoint): void;
+  leave(network: string): void;
+  reload(): void;
+  /** Another container has its network too, and may outlive this one. */
+  share(): void;
+  release(): void;
+}
 
-  /** The descriptors of the container's user and network namespaces are kept, for the next start. */
-  constructor(record: ContainerRecord, program: string, [userFd, networkFd]: number[]) {
-    this.#record = record;
-    this.#userFd = userFd!;
+/** Undefined where there is nothing to do. Throws PodError where a program is missing: before anything of the container exists. */
+export function networkOf(record: ContainerRecord): ContainerNetwork | undefined {
+  const { mode } = record.network;
+  if (mode === "slirp4netns") return new OwnNetwork(record, requireSlirp());
+  return mode === "bridge" ? new BridgeNetworks(record) : undefined;
+}
+
+/** With `--network container:…`: a descriptor of that one's network namespace. Throws ConflictError where it does not run. */
+export function networkFdOf(id: string): number {
+  const control = Control.open(id);
+  control?.tell({ kind: "namespaces", stays: true });
+  const fds = control?.receiveDescriptors() ?? [];
+  control?.close();
+  if (fds.length === 0) throw new ConflictError(`cannot join network of a non running container: ${id}`);
+  const [networkFd] = fds.splice(2, 1);
+  for (const fd of fds) close(fd);
+  return networkFd!;
+}
+
+class OwnNetwork implements ContainerNetwork {
+  readonly address = slirpAddresses.container;
+  #userFd = -1;
+  #networkFd = -1;
+  #slirp: (Slirp & { pidfd: number }) | undefined;
+
+  constructor(
+    private readonly record: ContainerRecord,
+    private readonly program: string,
+  ) {}
+
+  prepare(): void {}
+
+  connect([userFd, networkFd, routeFd]: number[]): void {
+    close(routeFd!);
+    this.#userFd = userFd!; // kept for the next start
     this.#networkFd = networkFd!;
-    this.#slirp = this.#start(program);
+    this.#start(this.program);
   }
 
-  /** Readable when slirp4netns has ended. */
-  get pidfd(): number {
-    return this.#slirp.pidfd;
-  }
-
-  /** Throws PodError with what slirp4netns said. */
   waitReady(): void {
-    this.#slirp.waitReady();
+    this.#slirp!.waitReady();
   }
 
-  /** Connections through the old one are lost. Throws PodError where there can't be another one. */
+  get pidfds(): number[] {
+    return this.#slirp ? [this.#slirp.pidfd] : [];
+  }
+
   startAgain(): void {
     this.release();
-    this.#slirp = this.#start(requireSlirp());
+    this.#start(requireSlirp());
     try {
-      this.#slirp.waitReady();
+      this.waitReady();
     } catch (error) {
       this.release();
       throw error;
     }
   }
 
-  release(): void {
-    close(this.#slirp.exitFd);
-    unlessErrno(["ESRCH"], () => pidfdSendSignal(this.#slirp.pidfd, SIGKILL)); // also one that hangs
-    waitPid(this.#slirp.pid, true);
-    close(this.#slirp.pidfd);
+  join(): void {
+    throw new PodError("a container with a slirp4netns of its own can't be connected to networks");
   }
 
-  #start(program: string): Slirp & { pidfd: number } {
+  leave(): void {
+    this.join();
+  }
+
+  reload(): void {
+    if (!this.#slirp) this.startAgain();
+  }
+
+  share(): void {}
+
+  release(): void {
+    const slirp = this.#slirp;
+    this.#slirp = undefined;
+    if (!slirp) return;
+    close(slirp.exitFd);
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(slirp.pidfd, SIGKILL)); // also one that hangs
+    waitPid(slirp.pid, true);
+    close(slirp.pidfd);
+  }
+
+  #start(program: string): void {
     const slirp = startSlirp({
       program,
       userFd: this.#userFd,
       networkFd: this.#networkFd,
-      allowHostLoopback: this.#record.network.allowHostLoopback,
-      logFile: join(containerDir(this.#record.id), "slirp4netns.log"),
+      allowHostLoopback: this.record.network.allowHostLoopback,
+      logFile: join(containerDir(this.record.id), "slirp4netns.log"),
     });
-    return { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+    this.#slirp = { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+  }
+}
+
+class BridgeNetworks implements ContainerNetwork {
+  readonly #memberships: Membership[] = [];
+  #container: Place | undefined;
+  #isShared = false;
+
+  constructor(private readonly record: ContainerRecord) {}
+
+  /** Interfaces have the order in which the networks were given; the first with a way out leads out. */
+  prepare(): void {
+    for (const [index, endpoint] of (this.record.network.endpoints ?? []).entries()) {
+      this.#memberships.push(Membership.join(this.record, endpoint, `eth${index}`));
+    }
+    rewriteResolvConf(this.record, this.#leading?.network);
+  }
+
+  connect([userFd, namespaceFd, routeFd]: number[]): void {
+    close(userFd!);
+    this.#container = { namespaceFd: namespaceFd!, routeFd: routeFd! };
+    for (const membership of this.#memberships) membership.plugIn(this.#container, membership === this.#leading);
+    rewriteHosts(this.#names);
+  }
+
+  waitReady(): void {
+    for (const membership of this.#memberships) membership.waitReady();
+  }
+
+  get pidfds(): number[] {
+    return this.#memberships.map(({ pidfd }) => pidfd).filter((pidfd) => pidfd !== undefined);
+  }
+
+  startAgain(pidfd: number): void {
+    this.#memberships.find((membership) => membership.pidfd === pidfd)?.heal();
+  }
+
+  join(endpoint: Endpoint): void {
+    const used = this.#memberships.map(({ interfaceName }) => interfaceName);
+    const free = Array.from({ length: used.length + 1 }, (_, index) => `eth${index}`).find(
+      (name) => !used.includes(name),
+    );
+    const isLeading = this.#leading === undefined;
+    const membership = Membership.join(this.record, endpoint, free!);
+    try {
+      membership.waitReady();
+      membership.plugIn(this.#container!, isLeading);
+    } catch (error) {
+      membership.leave();
+      throw error;
+    }
+    this.#memberships.push(membership);
+    this.#tellNames([endpoint.network]);
+    recordNetworkEvent("connect", membership.network, { container: this.record.id });
+  }
+
+  leave(network: string): void {
+    const membership = this.#memberships.find((each) => each.network.name === network);
+    if (!membership) return;
+    const wasLeading = membership === this.#leading;
+    this.#memberships.splice(this.#memberships.indexOf(membership), 1);
+    const next = wasLeading ? this.#leading : undefined;
+    membership.unplug();
+    if (next) setGateway(this.#container!, next.interfaceName, next.network.gateway);
+    membership.leave();
+    this.#tellNames([network, ...this.#names]);
+    recordNetworkEvent("disconnect", membership.network, { container: this.record.id });
+  }
+
+  reload(): void {
+    for (const membership of this.#memberships) {
+      if (!membership.network.internal && membership.pidfd === undefined) membership.heal();
+    }
+  }
+
+  share(): void {
+    this.#isShared = true;
+  }
+
+  #tellNames(networks: string[]): void {
+    rewriteResolvConf(this.record, this.#leading?.network);
+    rewriteHosts(networks, this.record.id);
+  }
+
+  release(): void {
+    for (const fd of Object.values(this.#container ?? {})) close(fd);
+    this.#container = undefined;
+    const names = this.#names;
+    for (const membership of this.#memberships.splice(0)) {
+      if (this.#isShared) membership.unplug(); // its namespace lives on, but its address is free again
+      membership.leave();
+    }
+    if (names.length) rewriteHosts(names);
+  }
+
+  get address(): string | undefined {
+    return (this.#leading ?? this.#memberships[0])?.address;
+  }
+
+  get #leading(): Membership | undefined {
+    return this.#memberships.find(({ network }) => !network.internal);
+  }
+
+  get #names(): string[] {
+    return this.#memberships.map(({ network }) => network.name);
   }
 }

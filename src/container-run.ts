@@ -2,14 +2,13 @@
 
 import { join } from "node:path";
 import type * as containerMounts from "./container-mounts.ts";
-import { ContainerNetwork } from "./container-network.ts";
+import { type ContainerNetwork, networkFdOf, networkOf } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
 import { logAttributes } from "./log-options.ts";
-import { requireSlirp } from "./net/slirp4netns.ts";
 import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
@@ -17,7 +16,7 @@ import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
 import { type InitMaps, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { continueAll, stopAll } from "./ns/processes.ts";
-import { readyInit } from "./ns/replace-init.ts";
+import { discardInit, type InitWish, readyInit } from "./ns/replace-init.ts";
 import { load } from "./ns/stage.ts";
 import { poll, readSignal, signalFd } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
@@ -25,6 +24,7 @@ import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
+import { PublishedPorts } from "./published-ports.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { hostSpec, idMappings } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
@@ -39,14 +39,17 @@ import {
   putState,
 } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
-import { recordContainerEvent, recordDeath, recordStart } from "./storage/events.ts";
+import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
+import { recordDeath, recordStart } from "./storage/life-events.ts";
 import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
 const SIGKILL = 9;
 
 const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
+
+const networkLostText = "its network is gone";
 
 export type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
@@ -57,6 +60,7 @@ export class ContainerRun {
   private rootfs: MountedRootfs | undefined;
   private releaseMounts = () => {};
   private network: ContainerNetwork | undefined;
+  private ports: PublishedPorts | undefined;
   private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
@@ -88,12 +92,13 @@ export class ContainerRun {
   /** From nothing to the running program. Throws PodError with the step that failed. */
   start(waiting: WaitingInit, windowSize: Launch["windowSize"]): void {
     const { record } = this.container;
-    const init = readyInit(waiting, record.userns && keptMaps(record));
+    const init = this.takeInit(waiting);
     const { channel } = init;
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
     this.cgroup = init.cgroup;
-    const program = record.network.mode === "slirp4netns" ? requireSlirp() : undefined;
+    this.network = networkOf(record);
+    this.ports = this.openPorts(record);
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.prepareMounts(this.rootfs.path);
@@ -104,8 +109,9 @@ export class ContainerRun {
     const { user, init: reaper, args } = record.process;
     const spec = this.writeSpec();
     tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
+    this.network?.prepare();
     const { fds } = receiveFromInit(channel);
-    if (program) this.network = new ContainerNetwork(record, program, fds);
+    if (this.network) this.network.connect(fds);
     else for (const fd of fds) close(fd);
 
     const streams: ContainerStreams = this.openStreams(init);
@@ -122,6 +128,7 @@ export class ContainerRun {
       break;
     }
     this.network?.waitReady();
+    this.ports?.start();
     tellInit(channel, {});
     awaitProgram(channel, args[0]!);
     close(channel);
@@ -130,6 +137,7 @@ export class ContainerRun {
     this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
+    if (this.ports) this.state.ports = this.ports.published;
     putState(record.id, this.state);
     recordStart(record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
@@ -195,7 +203,7 @@ export class ContainerRun {
 
   private toFailed(): ContainerState {
     const { state: before } = this.container;
-    const gone = { init: undefined, cgroup: undefined, paused: undefined };
+    const gone = { init: undefined, cgroup: undefined, paused: undefined, ports: undefined };
     if (!this.hasRun) return { ...before, ...gone, starting: undefined, status: before.started ? "exited" : "created" };
     return { ...this.state, ...gone, status: "exited", finished: new Date().toISOString() };
   }
@@ -207,12 +215,37 @@ export class ContainerRun {
     this.releaseMounts = prepareMounts(record, rootfs, !state.started);
   }
 
+  /** The process that waits, or another in its place. */
+  private takeInit(waiting: WaitingInit): WaitingInit {
+    let wish: InitWish;
+    try {
+      wish = toInitWish(this.container.record);
+    } catch (error) {
+      discardInit(waiting);
+      throw error;
+    }
+    try {
+      return readyInit(waiting, wish);
+    } finally {
+      if (wish.networkFd !== undefined) close(wish.networkFd);
+    }
+  }
+
   /** `config.json`: what init is about to carry out. */
   private writeSpec(): RuntimeSpec {
     const { record } = this.container;
     const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
     writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
     return spec;
+  }
+
+  private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {
+    if (!ports || !this.network) return undefined; // with the host's network they are there already
+    return PublishedPorts.open(
+      ports,
+      () => this.namespaces[2]!,
+      () => this.network!.address,
+    );
   }
 
   private openStreams(init: WaitingInit): ContainerStreams {
@@ -234,7 +267,8 @@ export class ContainerRun {
       { fd: this.listener!.fd, action: () => this.welcome() },
       { fd: this.signals, action: () => this.endWithSession() },
     ];
-    if (this.network) watched.push({ fd: this.network.pidfd, action: () => this.networkEnded() });
+    for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
+    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.startAgain() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
   }
@@ -303,17 +337,16 @@ export class ContainerRun {
     if (this.rootfsHasEnded()) this.rootfsEnded();
     const exitCode = this.rootfsLost ? 137 : signal ? 128 + signal : code; // its own would be an accident
     const finished = new Date().toISOString();
-    const gone = { init: undefined, cgroup: undefined, paused: undefined };
+    const gone = { init: undefined, cgroup: undefined, paused: undefined, ports: undefined };
     this.state = { ...this.state, ...gone, status: "exited", exitCode, finished };
   }
 
   /** It was killed: a new one takes its place. */
-  private networkEnded(): void {
+  private networkEnded(pidfd: number): void {
     try {
-      this.network!.startAgain();
+      this.network!.startAgain(pidfd);
     } catch (error) {
-      this.network = undefined;
-      this.noteError(`its network is gone: ${formatError(error)}`);
+      this.noteError(`${networkLostText}: ${formatError(error)}`);
     }
   }
 
@@ -351,13 +384,32 @@ export class ContainerRun {
     if (message.kind === "resize") this.streams!.resize(message);
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
+    if (message.kind === "namespaces" && message.stays) this.network?.share();
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
     if (message.kind === "read") client.hasRead(message, this.log.sizeBytes);
     if (message.kind === "changed") Object.assign(this.container.record, message.fields);
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "hold") this.hold(client);
+    if (message.kind === "connect") this.changeNetworks(client, () => this.network!.join(message.endpoint));
+    if (message.kind === "disconnect") this.changeNetworks(client, () => this.network!.leave(message.network));
+    if (message.kind === "reload-networks") this.reloadNetworks(client);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
+  }
+
+  private reloadNetworks(client: Client): void {
+    this.orTell(client, () => {
+      this.network?.reload();
+      if (this.state.error?.startsWith(networkLostText)) this.putState({ error: undefined });
+    });
+  }
+
+  private changeNetworks(client: Client, action: () => void): void {
+    this.orTell(client, () => {
+      const before = this.network!.address;
+      action();
+      if (this.network!.address !== before) this.ports?.start();
+    });
   }
 
   private kill(signal: number): void {
@@ -371,13 +423,13 @@ export class ContainerRun {
       const bySignal = (on ? stopAll : continueAll)(this.initPid, this.cgroup);
       this.putState({ paused: on || undefined });
       recordContainerEvent(on ? "pause" : "unpause", this.container.record);
-      return bySignal;
+      return { bySignal };
     });
   }
 
-  private orTell(client: Client, action: () => boolean): void {
+  private orTell(client: Client, action: () => { bySignal: boolean } | undefined): void {
     try {
-      client.send({ kind: "done", bySignal: action() });
+      client.send({ kind: "done", ...action() });
     } catch (error) {
       client.send({ kind: "failed", message: formatError(error), hint: hintOf(error) });
     }
@@ -387,7 +439,7 @@ export class ContainerRun {
     this.orTell(client, () => {
       const bySignal = stopAll(this.initPid, this.cgroup);
       this.holders.add(client);
-      return bySignal;
+      return { bySignal };
     });
   }
 
@@ -426,6 +478,7 @@ export class ContainerRun {
   private cleanUp(): void {
     this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
+    this.ports?.release();
     this.network?.release();
     this.releaseMounts();
     this.rootfs?.unmount();
@@ -434,7 +487,13 @@ export class ContainerRun {
   }
 }
 
-/** `--userns`. The process that waits was made before it was known what will run. */
+/** `--userns` and `--network container:…`. The process that waits was made before it was known what will run. */
+function toInitWish(record: ContainerRecord): InitWish {
+  const { container } = record.network;
+  const maps = record.userns && keptMaps(record);
+  return { maps, networkFd: container === undefined ? undefined : networkFdOf(container) };
+}
+
 function keptMaps(record: ContainerRecord): InitMaps {
   const [uids, gids] = [mappedIds("uid"), mappedIds("gid")];
   const { uid, gid } = record.userns!;

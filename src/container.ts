@@ -8,9 +8,11 @@ import { ConflictError, DamagedContainerError, ImageGoneError, NotFoundError, Po
 import { ensureImage, type PullProgress } from "./image.ts";
 import type { KeptIds } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
-import { slirpAddresses } from "./net/slirp4netns.ts";
+import { hostName, toFiles } from "./name-files.ts";
+import { toNetworking } from "./network-options.ts";
+import { defaultNetwork } from "./networks.ts";
 import { removeCgroupOf } from "./ns/cgroup.ts";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
+import { existsSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { resolveUser } from "./ns/user.ts";
 import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
 import { type ContainerMount, volumesOf } from "./storage/container-mount.ts";
@@ -30,6 +32,7 @@ import {
 } from "./storage/containers.ts";
 import { readInImage } from "./storage/image-files.ts";
 import { holdLease, type Image } from "./storage/images.ts";
+import { findNetwork } from "./storage/networks.ts";
 import { findSecret } from "./storage/secrets.ts";
 import { paths } from "./storage/store.ts";
 import { canRun, partsOf } from "./storage/used.ts";
@@ -78,6 +81,9 @@ async function make(options: CreateOptions, progress: PullProgress, prepareMonit
     const record = newRecord(options, image, (reference) => mounted.get(reference)!);
     if (record.userns) noteCost(progress);
     readySources(record.mounts, progress);
+    if (record.ports && record.network.mode === "host") {
+      progress({ kind: "note", text: "published ports are discarded when using host network mode" });
+    }
     if (options.replace) removeNamed(options.name);
     const monitor = prepareMonitor && identify(prepareMonitor());
     putWithVolumes(record, () => putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor));
@@ -117,10 +123,12 @@ export function newRecord(
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const { storageDriver, userns } = options;
   if (userns && config.isHostRoot) throw new UsageError(`user namespace mode ${userns.mode} is for rootless users`);
+  const { container } = toNetworking(options.networking);
+  const other = container === undefined ? undefined : findContainer(container).record; // whose network it shares
   const record = toRecord(options, image, {
     id,
     driver: chooseDriver(storageDriver ?? config.storageDriver),
-    hostname: hostName(),
+    hostname: other?.hostname ?? hostName(),
     variable: config.variable,
     image: findMounted,
     mountsOf: (container) => findContainer(container).record.mounts,
@@ -128,7 +136,14 @@ export function newRecord(
     ids: config,
     imageUser: (user) => resolveUser(user, readInImage(image, "etc/passwd"), readInImage(image, "etc/group")),
   });
+  if (other) record.network.container = other.id;
+  for (const endpoint of record.network.endpoints ?? []) endpoint.network = networkName(endpoint.network);
   return record.userns ? { ...record, driver: driverOfKeptIds(record.userns, storageDriver) } : record;
+}
+
+/** Of a network that is there: it may have been given by its id. Throws NotFoundError. */
+function networkName(text: string): string {
+  return text === defaultNetwork ? text : findNetwork(text).name;
 }
 
 /** The kernel's overlay maps no ids for an ordinary user, and a copy of all files for each container would be slow. */
@@ -181,46 +196,6 @@ function readySources(mounts: ContainerMount[], progress: PullProgress): void {
     if (mount.type !== "bind" || !readySource(mount)) continue;
     progress({ kind: "note", text: `made the missing folder ${mount.source}` });
   }
-}
-
-/** The files of the container's folder that are bind-mounted into it. */
-function toFiles(record: ContainerRecord): Record<string, string> {
-  return {
-    hostname: `${record.hostname}\n`,
-    hosts: toHosts(record),
-    "resolv.conf": toResolvConf(record),
-  };
-}
-
-function hostName(): string {
-  return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
-}
-
-function toHosts(record: ContainerRecord): string {
-  const own = record.network.mode === "slirp4netns" ? slirpAddresses.container : "127.0.1.1";
-  const extra = record.extraHosts.map((entry) => {
-    const at = entry.indexOf(":");
-    return `${entry.slice(at + 1).replace(/^\[(.*)\]$/, "$1")}\t${entry.slice(0, at)}`;
-  });
-  const names = record.hostname === hostName() ? [record.hostname] : [record.hostname, record.name];
-  return `${[
-    "127.0.0.1\tlocalhost",
-    "::1\tlocalhost ip6-localhost ip6-loopback",
-    "fe00::0\tip6-localnet",
-    "ff00::0\tip6-mcastprefix",
-    "ff02::1\tip6-allnodes",
-    "ff02::2\tip6-allrouters",
-    ...extra,
-    `${own}\t${names.join(" ")}`,
-  ].join("\n")}\n`;
-}
-
-/** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's. */
-function toResolvConf(record: ContainerRecord): string {
-  const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
-  if (record.network.mode !== "slirp4netns") return host;
-  const kept = host.split("\n").filter((line) => /^\s*(search|domain|options)\s/.test(line));
-  return `${[`nameserver ${slirpAddresses.dns}`, ...kept].join("\n")}\n`;
 }
 
 /**

@@ -8,9 +8,11 @@ import type { LogConfig } from "./log-options.ts";
 import { inheritMounts, planMounts } from "./mounts/plan.ts";
 import { parseTmpfs } from "./mounts/tmpfs-option.ts";
 import { parseVolume, parseVolumesFrom } from "./mounts/volume-option.ts";
+import { type NetworkingOptions, toNetworking } from "./network-options.ts";
 import { readFileSync } from "./ns/sys/fs.ts";
+import { publishExposed } from "./port-options.ts";
 import type { ContainerMount } from "./storage/container-mount.ts";
-import type { ContainerRecord } from "./storage/containers.ts";
+import type { ContainerRecord, PortBinding } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
@@ -33,7 +35,11 @@ export interface CreateOptions {
   /** Empty resets the image's. */
   entrypoint?: string;
   hostname?: string;
-  network: string;
+  networking: NetworkingOptions;
+  ports: PortBinding[];
+  /** `80/tcp`, besides the image's. */
+  expose: string[];
+  publishAll: boolean;
   /** Undefined is the usual. */
   userns?: UsernsWish;
   readOnly: boolean;
@@ -72,6 +78,7 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 export interface CreateHost {
   id: string;
   driver: DriverName;
+  /** Of whom it shares the network with. */
   hostname: string;
   /** The caller's environment. */
   variable: (name: string) => string | undefined;
@@ -88,14 +95,18 @@ export interface CreateHost {
 
 /** Throws UsageError and PodError with Docker's texts. */
 export function toRecord(options: CreateOptions, image: Image, host: CreateHost): ContainerRecord {
-  const network = parseNetwork(options.network);
+  const network = toNetworking(options.networking);
+  if (network.container !== undefined) checkGuest(options);
   const config = image.config.config ?? {};
   const { entrypoint, command } = toCommand(options, config);
+  const published = options.ports.map(({ port, protocol }) => `${port}/${protocol}`);
+  const exposedPorts = [...new Set([...Object.keys(config.ExposedPorts ?? {}), ...options.expose, ...published])];
+  const ports = [...options.ports, ...(options.publishAll ? publishExposed(exposedPorts, options.ports) : [])];
   const name = checkName(options.name ?? randomName());
   const userns = toUserns(options, config, host);
   const ownUser = userns?.mode === "keep-id" ? `${userns.uid}:${userns.gid}` : "";
   const user = options.user ?? (config.User || ownUser);
-  const containerHostname = options.hostname ?? (network.mode === "host" ? host.hostname : host.id.slice(0, 12));
+  const containerHostname = options.hostname ?? (sharesHostname(network.mode) ? host.hostname : host.id.slice(0, 12));
   return {
     version: 1,
     id: host.id,
@@ -119,7 +130,7 @@ export function toRecord(options: CreateOptions, image: Image, host: CreateHost)
     },
     hostname: containerHostname,
     labels: { ...config.Labels, ...Object.fromEntries(options.labels.map(splitPair)) },
-    exposedPorts: Object.keys(config.ExposedPorts ?? {}),
+    exposedPorts,
     readonlyRootfs: options.readOnly,
     autoRemove: options.autoRemove,
     restart: restartOf(options),
@@ -127,6 +138,7 @@ export function toRecord(options: CreateOptions, image: Image, host: CreateHost)
     health: toHealth(options.health, config),
     stopTimeoutSeconds: options.stopTimeoutSeconds ?? 10,
     network,
+    ...(ports.length && { ports }),
     extraHosts: options.addHosts.map(checkExtraHost),
     shmSizeBytes: options.shmSizeBytes ?? 64 * 1024 * 1024,
     mounts: toMounts(options, config, host),
@@ -176,6 +188,23 @@ function restartOf({ restart, autoRemove }: CreateOptions): ContainerRecord["res
   const policy = parseRestart(restart);
   if (policy.name === "no" || !autoRemove) return policy;
   throw new PodError("conflicting options: cannot specify both --restart and --rm");
+}
+
+/** What belongs to the network is that of the container whose it is. */
+function checkGuest({ hostname, addHosts, ports, publishAll, expose }: CreateOptions): void {
+  const conflicts: [boolean, string][] = [
+    [hostname !== undefined, "hostname and the network mode"],
+    [addHosts.length > 0, "custom host-to-IP mapping and the network mode"],
+    [ports.length > 0 || publishAll, "port publishing and the container type network mode"],
+    [expose.length > 0, "port exposing and the container type network mode"],
+  ];
+  const found = conflicts.find(([isGiven]) => isGiven);
+  if (found) throw new UsageError(`conflicting options: ${found[1]}`);
+}
+
+/** With another's network comes its name. */
+function sharesHostname(mode: ContainerRecord["network"]["mode"]): boolean {
+  return mode === "host" || mode === "container";
 }
 
 /** docker/cli opts.ParseRestartPolicy, and moby's check. */
@@ -280,21 +309,9 @@ function toWorkingDir(path: string): string {
   return normalize(path);
 }
 
-/** `none`, `host`, `slirp4netns` and `slirp4netns:allow_host_loopback=true`, as podman words it. */
-export function parseNetwork(text: string): ContainerRecord["network"] {
-  const [mode, ...settings] = text.split(/[:,]/);
-  if (mode === "slirp4netns" || mode === "default") {
-    const unknown = settings.find((setting) => !/^allow_host_loopback=(true|false)$/.test(setting));
-    if (unknown) throw new UsageError(`unknown option of slirp4netns: ${unknown}`);
-    return { mode: "slirp4netns", allowHostLoopback: settings.includes("allow_host_loopback=true") };
-  }
-  if ((mode === "none" || mode === "host") && settings.length === 0) return { mode, allowHostLoopback: false };
-  throw new UsageError(`network ${text} is not supported; use none, host or slirp4netns`);
-}
-
 function checkExtraHost(text: string): string {
   const [name, ...address] = text.split(":");
-  if (name && address.length && isAddress(address.join(":"))) return text;
+  if (name && address.length && (address[0] === "host-gateway" || isAddress(address.join(":")))) return text;
   throw new UsageError(`bad format for add-host: "${text}"`, { hint: "name:address, like db:10.0.0.7" });
 }
 

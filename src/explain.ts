@@ -18,7 +18,7 @@ export interface Explanation {
   /** The user's own, which all of the user's containers share. */
   userNamespace: { uidMappings: IdMapping[]; gidMappings: IdMapping[] };
   rootfs: RootfsMount;
-  network: { mode: string; command?: string[] };
+  network: { mode: string; networks: string[]; command?: string[] };
   /** `PID` is that of the container's monitor. */
   cgroup: CgroupPlan;
   /** The container's namespaces, nested in that, and all that happens in them. */
@@ -40,7 +40,8 @@ export function explain(options: CreateOptions): Explanation {
     rootfs: rootfsMount(record),
     network: {
       mode,
-      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments(allowHostLoopback)] }),
+      networks: (record.network.endpoints ?? []).map(({ network }) => network),
+      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments({ allowHostLoopback, userFd: 6 })] }),
     },
     cgroup,
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),

@@ -64,15 +64,20 @@ export type ClientMessage =
   | { kind: "hold" }
   /** Of its record. */
   | { kind: "changed"; fields: object }
-  /** Asks for descriptors of the container's namespaces. */
-  | { kind: "namespaces" };
+  /** Into this network, as one of its members: an `Endpoint`. */
+  | { kind: "connect"; endpoint: { network: string; address?: string; mac?: string; aliases: string[] } }
+  | { kind: "disconnect"; network: string }
+  /** Ways out that could not be started again are tried once more. */
+  | { kind: "reload-networks" }
+  /** Asks for descriptors of the container's namespaces. `stays`: another container shares its network. */
+  | { kind: "namespaces"; stays?: boolean };
 
 /** Monitor → client. */
 export type MonitorMessage =
   | { kind: "started"; pid: number }
   /** To who waits for more of the log: it is there. */
   | { kind: "logged" }
-  /** The answer to pause, unpause, hold and namespaces. `bySignal`: SIGSTOP, or SIGCONT, was needed. */
+  /** The answer to what changes something. `bySignal`: SIGSTOP, or SIGCONT, was needed for a pause. */
   | { kind: "done"; bySignal?: boolean }
   /** Something to tell the user that is no failure. */
   | { kind: "note"; text: string }

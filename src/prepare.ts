@@ -10,7 +10,7 @@ import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
 import { holdSignals } from "./signals.ts";
 import { startMonitorEarly } from "./waiting.ts";
 
-const groups = ["container", "image", "manifest", "secret", "system", "volume"];
+const groups = ["container", "image", "manifest", "network", "secret", "system", "volume"];
 const running = withLongForms(["run", "start", "restart"]);
 /** They pass signals on, and start nothing. */
 const attaching = withLongForms(["attach", "exec"]);
@@ -58,6 +58,12 @@ const entering = [
   "image import",
   "container prune",
   "image prune",
+  "network create",
+  "network connect",
+  "network disconnect",
+  "network rm",
+  "network remove",
+  "network prune",
   "system prune",
   "system df",
   "system check",
@@ -108,6 +114,11 @@ const reading = [
   "secret rm",
   "secret remove",
   "secret exists",
+  "network ls",
+  "network list",
+  "network inspect",
+  "network exists",
+  "network reload",
   "manifest create",
   "manifest add",
   "manifest annotate",

@@ -1,6 +1,7 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
 import { hasCode } from "./errors.ts";
+import { rewriteHosts } from "./name-files.ts";
 import { removeCgroupOf, sweepCgroups } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
@@ -18,9 +19,10 @@ import {
   readContainer,
   sweepNames,
 } from "./storage/containers.ts";
-import { recordDeath } from "./storage/events.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
+import { recordDeath } from "./storage/life-events.ts";
+import { sweepMembers } from "./storage/networks.ts";
 import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 
 /**
@@ -31,6 +33,8 @@ import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 export function repairContainers(): void {
   for (const container of listContainers(hasLostMonitor, passOver)) repairContainer(container);
   sweepCgroups();
+  const networks = sweepMembers();
+  if (networks.length) rewriteHosts(networks);
   sweepNames();
   sweepLeases();
   sweepTemporary();

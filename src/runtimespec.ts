@@ -1,6 +1,6 @@
 /** A container's record as an OCI runtime spec: what init carries out, and what other runtimes can read. */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { keptIdMap } from "./keep-id.ts";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
@@ -29,7 +29,7 @@ export interface SpecHost extends SpecIds {
 }
 
 export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
-  const newNetwork = record.network.mode !== "host";
+  const newNetwork = !["host", "container"].includes(record.network.mode);
   return {
     ociVersion: "1.1.0",
     process: {
@@ -52,7 +52,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
     hostname: record.hostname,
     mounts: [
       ...systemMounts(record, countIds(host.gids), newNetwork),
-      ...ownFiles(host.dir),
+      ...ownFiles(record, host.dir),
       ...userMounts(record, host.dir),
     ],
     linux: {
@@ -135,12 +135,12 @@ function systemMounts(record: ContainerRecord, gids: number, newNetwork: boolean
   ];
 }
 
-/** Files of the container's record, seen as its own. */
-function ownFiles(dir: string): RuntimeMount[] {
+/** Files of the container's record, seen as its own; or of that whose network it shares. */
+function ownFiles({ network: { container } }: ContainerRecord, dir: string): RuntimeMount[] {
   return ["hosts", "hostname", "resolv.conf"].map((name) => ({
     destination: `/etc/${name}`,
     type: "bind",
-    source: join(dir, name),
+    source: join(container === undefined ? dir : join(dirname(dir), container), name),
     options: ["bind"],
   }));
 }

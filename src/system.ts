@@ -101,8 +101,8 @@ function containerIds(): string[] {
 function clearUnlessUsed(): number[] {
   const holders = leaseHolders();
   if (holders.length > 0) return holders;
-  const { containers, names, volumes, secrets, lists, layers, links, blobs, partials, temporary } = paths;
-  const folders = [containers, names, volumes, secrets, lists, layers, links, blobs, partials, temporary];
+  const { containers, names, networks, volumes, secrets, lists, layers, links, blobs, partials, temporary } = paths;
+  const folders = [containers, names, networks, volumes, secrets, lists, layers, links, blobs, partials, temporary];
   for (const folder of folders) removeTree(folder);
   for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();

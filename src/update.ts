@@ -3,6 +3,7 @@
 import { Control } from "./control.ts";
 import { checkName, parseRestart } from "./create.ts";
 import { ConflictError, PodError, UsageError } from "./errors.ts";
+import { renameMember } from "./membership.ts";
 import { changeRecord, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 
@@ -17,6 +18,7 @@ export function renameContainer(text: string, newName: string): void {
   } catch (cause) {
     throw new PodError("Error when allocating new name", { cause });
   }
+  renameMember(record, name);
   recordContainerEvent("rename", { ...record, name }, { oldName: `/${record.name}` });
 }
 

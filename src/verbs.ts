@@ -20,6 +20,7 @@ export const groups: Record<string, string> = {
   container: "Manage containers",
   image: "Manage images",
   manifest: "Manage manifest lists: one name for several platforms",
+  network: "Manage networks",
   secret: "Manage secrets: files that only containers see",
   system: "Manage pod",
   volume: "Manage volumes",
@@ -112,6 +113,15 @@ export const verbs: Verb[] = [
   verb("secret inspect", secret("inspect")),
   verb("secret rm, secret remove", secret("remove")),
   verb("secret exists", secret("exists")),
+  verb("network create", network("create")),
+  verb("network ls, network list", network("list")),
+  verb("network inspect", network("inspect")),
+  verb("network connect", network("connect")),
+  verb("network disconnect", network("disconnect")),
+  verb("network rm, network remove", network("remove")),
+  verb("network prune", async () => ({ default: (await import("./commands/prune.ts")).networkPrune })),
+  verb("network exists", network("exists")),
+  verb("network reload", network("reload")),
   verb("system reset", () => import("./commands/reset.ts")),
 ];
 
@@ -125,6 +135,10 @@ function volume(name: "create" | "list" | "inspect" | "remove" | "exists" | "exp
 
 function secret(name: "create" | "list" | "inspect" | "remove" | "exists") {
   return async () => ({ default: (await import("./commands/secret.ts"))[name] });
+}
+
+function network(name: "create" | "list" | "inspect" | "connect" | "disconnect" | "remove" | "exists" | "reload") {
+  return async () => ({ default: (await import("./commands/network.ts"))[name] });
 }
 
 function verb(names: string, load: () => Promise<unknown>, traits: Partial<Verb> = {}): Verb {

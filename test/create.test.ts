@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
-import { type CreateOptions, checkName, parseNetwork, toRecord } from "../src/create.ts";
+import { type CreateOptions, checkName, toRecord } from "../src/create.ts";
 import type { Image } from "../src/storage/images.ts";
 import { randomNumbers, seed } from "./e2e/random.ts";
 
+const networking = { networks: [] as string[], aliases: [], dns: [], dnsSearch: [], dnsOptions: [] };
 const options: CreateOptions = {
   image: "alpine",
   command: [],
@@ -12,7 +13,10 @@ const options: CreateOptions = {
   mounts: [],
   volumesFrom: [],
   readOnlyTmpfs: true,
-  network: "slirp4netns",
+  networking,
+  ports: [],
+  expose: [],
+  publishAll: false,
   readOnly: false,
   tmpfs: [],
   init: false,
@@ -69,16 +73,29 @@ test("a later value of a variable takes the place of the earlier, and a bare nam
 test("the host name is the short id, the one given, or the host's own with its network", () => {
   expect(record({}).hostname).toBe("abababababab");
   expect(record({ hostname: "box" }).hostname).toBe("box");
-  expect(record({ network: "host" }).hostname).toBe("laptop");
+  expect(record({ networking: { ...networking, networks: ["host"] } }).hostname).toBe("laptop");
 });
 
-test("networks that do not exist yet are errors that say so", () => {
-  expect(parseNetwork("slirp4netns:allow_host_loopback=true")).toEqual({
-    mode: "slirp4netns",
-    allowHostLoopback: true,
-  });
-  expect(() => parseNetwork("bridge")).toThrow("network bridge is not supported; use none, host or slirp4netns");
-  expect(() => parseNetwork("slirp4netns:port_handler=x")).toThrow("unknown option of slirp4netns: port_handler=x");
+test("who shares another container's network has no names and ports of its own", () => {
+  const guest = { networking: { ...networking, networks: ["container:web"] } };
+  expect(record(guest).hostname).toBe("laptop");
+  const port = { port: 80, protocol: "tcp" as const, hostAddress: "", hostPort: 0 };
+  expect(() => record({ ...guest, hostname: "box" })).toThrow("hostname and the network mode");
+  expect(() => record({ ...guest, addHosts: ["a:10.0.0.1"] })).toThrow("custom host-to-IP mapping");
+  expect(() => record({ ...guest, ports: [port] })).toThrow("port publishing and the container type network mode");
+  expect(() => record({ ...guest, expose: ["80/tcp"] })).toThrow("port exposing");
+});
+
+test("-P publishes what the image and --expose name, but for what is published already", () => {
+  const port = { port: 80, protocol: "tcp" as const, hostAddress: "", hostPort: 8080 };
+  const config = { Cmd: ["sh"], ExposedPorts: { "80/tcp": {}, "443/tcp": {} } };
+  const { ports, exposedPorts } = record({ publishAll: true, ports: [port], expose: ["53/udp"] }, config);
+  expect(exposedPorts).toEqual(["80/tcp", "443/tcp", "53/udp"]);
+  expect(ports?.map(({ port, protocol, hostPort }) => `${hostPort}:${port}/${protocol}`)).toEqual([
+    "8080:80/tcp",
+    "0:443/tcp",
+    "0:53/udp",
+  ]);
 });
 
 test("names are Docker's", () => {

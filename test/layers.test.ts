@@ -36,8 +36,8 @@ const order = [
   /^(args\.ts|output\.ts|(pull|push|layer)-output\.ts|prompt\.ts|format\/)/,
   /^build\//,
   /^(life|exec)\.ts$/,
-  /^(image|image-mount|commit|save|container|container-root|container-sizes|container-run|container-mounts|account|volumes|secrets|chown|copy|events|explain|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
-  /^(mounts\/|(create|control|control-listener|container-network|driver|ending|hold|health-check|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$)/,
+  /^(image|image-mount|commit|save|container|container-root|container-sizes|container-run|container-mounts|account|volumes|secrets|chown|copy|events|explain|network|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
+  /^(mounts\/|(create|control|control-listener|container-network|copies|driver|ending|hold|health-check|membership|name-files|network-options|networks|port-options|published-ports|repair|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$)/,
   /^(import|load|pull|push|removal|tagging)\.ts$/,
   /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|new-image|starter-image)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
@@ -96,7 +96,7 @@ test("the clock that people set is read for what is shown, recorded or compared 
   const clock = /(?<!performance)\.now\(\)|new Date\(\)/;
   const shown = /^(format\/|values\.ts|events\.ts)/;
   const recorded =
-    /^(create|container-run|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage|volumes|secrets)\.ts/;
+    /^(create|networks|container-run|repair|commit|import|health-check|health-monitor)\.ts|^storage\/(events|container-log|json-log|garbage|volumes|secrets)\.ts/;
   const told = /^net\/(auth|refusal)\.ts/; // of servers: a token's life, Retry-After
   const readers = [...files].filter(([, text]) => clock.test(text)).map(([file]) => file);
   expect(readers.filter((file) => ![shown, recorded, told].some((kind) => kind.test(file)))).toEqual([]);

@@ -11,6 +11,7 @@ import { parseDevice } from "../mounts/device-option.ts";
 import { parseMount } from "../mounts/mount-option.ts";
 import { parseSecret } from "../mounts/secret-option.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
+import { parseExpose, parsePublish } from "../port-options.ts";
 import { parseSignalName } from "../signal-names.ts";
 import { parseBytes, parseInteger } from "../values.ts";
 
@@ -29,6 +30,10 @@ export const createArgs = {
     parse: parseDevice,
     description: "Add a host device to the container (host[:container])",
   },
+  dns: { type: "string", multiple: true, description: "Set custom DNS servers" },
+  "dns-option": { type: "string", alias: "dns-opt", multiple: true, description: "Set DNS options" },
+  "dns-search": { type: "string", multiple: true, description: "Set custom DNS search domains" },
+  expose: { type: "string", multiple: true, parse: parseExpose, description: "Expose a port or a range of ports" },
   entrypoint: { type: "string", description: "Overwrite the default ENTRYPOINT of the image" },
   env: { type: "string", alias: "e", multiple: true, description: "Set environment variables" },
   "env-file": { type: "string", multiple: true, description: "Read in a file of environment variables" },
@@ -64,6 +69,7 @@ export const createArgs = {
   hostname: { type: "string", alias: "h", description: "Container host name" },
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
+  ip: { type: "string", description: "IPv4 address (e.g., 172.30.100.104)" },
   label: { type: "string", alias: "l", multiple: true, parse: parseLabel, description: "Set meta data on a container" },
   "log-driver": {
     type: "string",
@@ -82,13 +88,20 @@ export const createArgs = {
     parse: parseMount,
     description: "Attach a filesystem mount to the container: type=bind|volume|tmpfs|image,source=…,target=…",
   },
+  "mac-address": { type: "string", description: "Container MAC address (e.g., 92:d0:c6:0a:29:33)" },
   name: { type: "string", description: "Assign a name to the container" },
   network: {
     type: "string",
     alias: "net",
+    multiple: true,
     valueHint: "network",
-    default: "slirp4netns",
-    description: "Connect a container to a network: slirp4netns, host or none",
+    description: "Connect a container to a network, bridge by default; or none, host, slirp4netns",
+  },
+  "network-alias": {
+    type: "string",
+    alias: "net-alias",
+    multiple: true,
+    description: "Add network-scoped alias for the container",
   },
   "no-healthcheck": { type: "boolean", description: "Disable any container-specified HEALTHCHECK" },
   platform: {
@@ -96,6 +109,14 @@ export const createArgs = {
     parse: (text: string) => formatPlatform(parsePlatform(text)),
     description: "Set platform if the image has several, like linux/arm64",
   },
+  publish: {
+    type: "string",
+    alias: "p",
+    multiple: true,
+    parse: parsePublish,
+    description: "Publish a container's port(s) to the host ([ip:][host port:]port[/tcp|udp])",
+  },
+  "publish-all": { type: "boolean", alias: "P", description: "Publish all exposed ports to random ports" },
   pull: {
     type: "string",
     parse: parsePull,
@@ -150,10 +171,10 @@ export const createArgs = {
 export const laterFlags = [
   "annotation attach a blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cgroups conmon-pidfile",
   "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device-cgroup-rule",
-  "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust dns dns-opt dns-option dns-search",
-  "domainname expose gidmap gpus group-add hostuser ip ip6 ipc label-file link link-local-ip mac-address memory m",
-  "memory-reservation memory-swap memory-swappiness network-alias net-alias no-hosts oom-kill-disable oom-score-adj",
-  "passwd pid pids-limit pod privileged publish p publish-all P requires rootfs runtime security-opt storage-opt",
+  "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust",
+  "domainname gidmap gpus group-add hostuser ip6 ipc label-file link link-local-ip memory m",
+  "memory-reservation memory-swap memory-swappiness no-hosts oom-kill-disable oom-score-adj",
+  "passwd pid pids-limit pod privileged requires rootfs runtime security-opt storage-opt",
   "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv uts volume-driver",
 ].flatMap((line) => line.split(" "));
 
@@ -201,7 +222,18 @@ export function toCreateOptions(
     user: options.user,
     entrypoint: options.entrypoint,
     hostname: options.hostname,
-    network: options.network,
+    networking: {
+      networks: options.network,
+      ip: options.ip,
+      mac: options.macAddress,
+      aliases: options.networkAlias,
+      dns: options.dns,
+      dnsSearch: options.dnsSearch,
+      dnsOptions: options.dnsOption,
+    },
+    ports: options.publish.flat(),
+    expose: options.expose.flat(),
+    publishAll: options.publishAll,
     readOnly: options.readOnly,
     readOnlyTmpfs: options.readOnlyTmpfs,
     tmpfs: options.tmpfs,
@@ -268,8 +300,8 @@ function parseExtraHost(text: string): string {
   const [, name, bracketed] = text.match(/^([^=:]+)[=:]([\s\S]*)$/) ?? [];
   if (!name || bracketed === undefined) throw new UsageError(`bad format for add-host: ${JSON.stringify(text)}`);
   const address = bracketed.replace(/^\[([\s\S]+)\]$/, "$1");
-  if (address === "host-gateway") throw new UsageError("host-gateway is not supported yet in add-host");
-  if (!isAddress(address)) throw new UsageError(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  if (address !== "host-gateway" && !isAddress(address))
+    throw new UsageError(`invalid IP address in add-host: ${JSON.stringify(address)}`);
   return `${name}:${address}`;
 }
 

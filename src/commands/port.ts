@@ -1,6 +1,8 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
 import { NotFoundError, UsageError } from "../errors.ts";
+import { formatHostPort } from "../format/ports.ts";
+import * as output from "../output.ts";
 import { findContainer } from "../storage/containers.ts";
 
 const args = {
@@ -8,16 +10,20 @@ const args = {
   port: { type: "positional", required: false, valueHint: "PRIVATE_PORT[/PROTO]" },
 } satisfies OptionDefs;
 
-/** No container has any yet: so the list is empty. */
 export default defineCommand({
   meta: { name: "port", description: "List port mappings or a specific mapping for the container" },
   args,
   run({ rawArgs }) {
-    const [name, port] = parseOptions(rawArgs, args).operands as [string, string?];
-    findContainer(name);
-    if (port === undefined) return;
-    const [, number, protocol = "tcp"] = port.match(/^(\d+)(?:\/(tcp|udp|sctp))?$/) ?? [];
-    if (!number || Number(number) > 65535) throw new UsageError(`invalid port '${port}'`);
-    throw new NotFoundError(`no public port '${number}/${protocol}' published for ${name}`);
+    const [name, wanted] = parseOptions(rawArgs, args).operands as [string, string?];
+    const published = findContainer(name).state.ports ?? [];
+    if (wanted === undefined) {
+      const lines = published.map((port) => `${port.port}/${port.protocol} -> ${formatHostPort(port)}\n`);
+      return output.write("stdout", lines.join(""));
+    }
+    const [, number, protocol = "tcp"] = wanted.match(/^(\d+)(?:\/(tcp|udp|sctp))?$/) ?? [];
+    if (!number || Number(number) > 65535) throw new UsageError(`invalid port '${wanted}'`);
+    const found = published.filter((port) => port.port === Number(number) && port.protocol === protocol);
+    if (!found.length) throw new NotFoundError(`no public port '${number}/${protocol}' published for ${name}`);
+    output.line(found.map(formatHostPort).join("\n"));
   },
 });

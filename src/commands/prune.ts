@@ -4,10 +4,12 @@ import { UsageError } from "../errors.ts";
 import { applyFilters, type Filter, type FilterTests, hasLabel, parseFlagFilter } from "../format/filters.ts";
 import { formatSize } from "../format/units.ts";
 import { volumePruneTests } from "../format/volumes.ts";
+import { pruneNetworks } from "../network.ts";
 import * as output from "../output.ts";
 import { pruneContainers, pruneImages, pruneVolumes } from "../prune.ts";
 import type { Container } from "../storage/containers.ts";
 import type { Image } from "../storage/images.ts";
+import type { NetworkRecord } from "../storage/networks.ts";
 import type { VolumeRecord } from "../storage/volumes.ts";
 import { parseFilter, parseTime } from "../values.ts";
 
@@ -57,6 +59,18 @@ export const imagePrune = defineCommand({
   },
 });
 
+export const networkPrune = defineCommand({
+  meta: { name: "prune", description: "Remove all unused networks" },
+  args: common,
+  run({ rawArgs }) {
+    const { options } = parseOptions(rawArgs, common);
+    checkFilters(options.filter);
+    const warning = "WARNING! This will remove all custom networks not used by at least one container.";
+    if (!isMeant(options.force, warning)) return;
+    list(removeNetworks(options.filter));
+  },
+});
+
 export const systemPrune = defineCommand({
   meta: { name: "prune", description: "Remove unused data" },
   args: systemArgs,
@@ -69,6 +83,7 @@ export const systemPrune = defineCommand({
     if (!isMeant(options.force, systemWarning(options))) return;
     tell(
       removeContainers(options.filter),
+      removeNetworks(options.filter),
       ...(options.volumes ? [removeVolumes(false, options.filter)] : []),
       removeImages(options.all, options.filter),
     );
@@ -103,6 +118,7 @@ function systemWarning({ all, volumes, filter }: { all: boolean; volumes: boolea
   return [
     "WARNING! This will remove:",
     "  - all stopped containers",
+    "  - all networks not used by at least one container",
     ...(volumes ? ["  - all anonymous volumes not used by at least one container"] : []),
     `  - ${imagesMeant(all)}`,
     "  - interrupted pulls that nobody took up for seven days",
@@ -144,6 +160,11 @@ const imageTests = testsOf<Image>(
   ({ config }) => config.config?.Labels,
 );
 
+const networkTests = testsOf<NetworkRecord>(
+  ({ created }) => created,
+  ({ labels }) => labels,
+);
+
 /** What was removed, below Docker's heading. */
 interface Removed {
   heading: string;
@@ -158,6 +179,11 @@ function removeContainers(filters: Filter[]): Removed {
   return { heading: "Deleted Containers:", lines: deleted, reclaimedBytes };
 }
 
+function removeNetworks(filters: Filter[]): Removed {
+  const lines = pruneNetworks((networks) => applyFilters(networks, filters, networkTests));
+  return { heading: "Deleted Networks:", lines, reclaimedBytes: 0 };
+}
+
 function removeVolumes(all: boolean, filters: Filter[]): Removed {
   const select = (volumes: VolumeRecord[]) => applyFilters(volumes, filters, volumePruneTests);
   const { deleted, reclaimedBytes } = pruneVolumes({ all, select });
@@ -169,8 +195,12 @@ function removeImages(all: boolean, filters: Filter[]): Removed {
   return { heading: "Deleted Images:", ...pruneImages({ all, select }) };
 }
 
-function tell(...removed: Removed[]): void {
+function list(...removed: Removed[]): void {
   for (const { heading, lines } of removed) if (lines.length) output.line(`${[heading, ...lines].join("\n")}\n`);
+}
+
+function tell(...removed: Removed[]): void {
+  list(...removed);
   const bytes = removed.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0);
   output.line(`Total reclaimed space: ${formatSize(bytes, 4)}`);
 }

@@ -7,6 +7,7 @@ import { chainIds } from "../storage/layers.ts";
 import { parseInteger } from "../values.ts";
 import { shownStatus } from "./containers.ts";
 import { type FilterTests, hasLabel, matchesPattern, parseFlagFilter } from "./filters.ts";
+import { allNetworks, networkNames } from "./networks.ts";
 
 const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 const healths = ["starting", "healthy", "unhealthy", "none"];
@@ -53,13 +54,13 @@ export const containerTests: FilterTests<Container> = {
     const pattern = value.replace(/^(\^?)\//, "$1");
     return ({ record }) => matchesPattern(record.name, pattern);
   },
-  network:
-    (value) =>
-    ({ record }) =>
-      record.network.mode === value,
+  network: (value) => {
+    const known = allNetworks().find(({ name, id }) => name === value || (value.length > 11 && id.startsWith(value)));
+    return ({ record }) => networkNames(record.network).includes(known?.name ?? value);
+  },
   publish: (value) => {
-    portTest("publish", value);
-    return () => false; // nothing is published yet
+    const fits = portTest("publish", value);
+    return ({ state }) => (state.ports ?? []).some(({ hostPort, protocol }) => fits(`${hostPort}/${protocol}`));
   },
   since: (value) => {
     const { created } = findContainer(value).record;

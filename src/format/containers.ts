@@ -4,6 +4,8 @@ import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import { type ContainerMount, volumesOf } from "../storage/container-mount.ts";
 import { type Container, monitorKilled } from "../storage/containers.ts";
+import { networkNames } from "./networks.ts";
+import { formatPorts } from "./ports.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 
 const headings = {
@@ -47,14 +49,14 @@ export function containerRow(
     RunningFor: formatAge(record.created, nowMs),
     State: shownStatus(state),
     Status: `${formatStatus(state, nowMs)}${policyNote(record, state)}`,
-    Ports: record.exposedPorts.join(", "),
+    Ports: formatPorts(record.exposedPorts, state.ports),
     Names: record.name,
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
     LocalVolumes: String(volumesOf(record).length),
     Mounts: mounts.map((path) => (full ? path : shorten(path, 15))).join(","),
-    Networks: record.network.mode,
+    Networks: networkNames(record.network).join(","),
     Platform: record.image.platform,
     Label: (key: string) => (Object.hasOwn(record.labels, key) ? record.labels[key] : ""),
   };

@@ -70,8 +70,8 @@ export const eventTests: FilterTests<PodEvent> = {
       hasLabel(attributes, value),
   network:
     (value) =>
-    ({ type, id }) =>
-      type === "network" && id === value,
+    ({ type, id, attributes }) =>
+      type === "network" && (id.startsWith(value) || attributes.name === value),
   scope: (value) => () => value === "local",
   type: (value) => {
     if (eventTypes.some((known) => known === value)) return ({ type }) => type === value;

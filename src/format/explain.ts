@@ -21,7 +21,7 @@ export function formatExplanation({
     ["namespaces", [linux.namespaces.map(({ type }) => type).join(", ")]],
     ["id maps", maps(linux)],
     ["control group", cgroupSteps(cgroup)],
-    ["network", [network.command?.join(" ") ?? network.mode]],
+    ["network", [network.command?.join(" ") ?? (network.networks.join(", ") || network.mode)]],
     ["host name", [spec.hostname ?? ""]],
     ["mounts", spec.mounts.map(mount)],
     ["devices", [linux.devices.map(({ path }) => path).join(" ")]],

@@ -1,7 +1,6 @@
 /** A container as `docker inspect` shows it: Docker's field names, as far as pod has what they tell. */
 
 import type { ContainerSizes } from "../container-sizes.ts";
-import { slirpAddresses } from "../net/slirp4netns.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
 import { anonymousPlaces } from "../storage/container-mount.ts";
 import type { Container } from "../storage/containers.ts";
@@ -13,6 +12,8 @@ import { logFile } from "../storage/log-format.ts";
 import { shownStatus } from "./containers.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
 import { inspectBinds, inspectDevices, inspectMountOptions, inspectMounts } from "./mounts.ts";
+import { networkMode, networkSettings } from "./networks.ts";
+import { portBindings } from "./ports.ts";
 
 const zeroTime = "0001-01-01T00:00:00Z"; // Go's time.Time that was never set
 
@@ -91,20 +92,6 @@ function inspectHealth({ status, failingStreak, log }: NonNullable<Container["st
   };
 }
 
-function networkSettings({ record: { network }, state }: Container) {
-  const hasAddress = network.mode === "slirp4netns" && state.status === "running";
-  const addresses = {
-    Gateway: hasAddress ? slirpAddresses.gateway : "",
-    IPAddress: hasAddress ? slirpAddresses.container : "",
-    IPPrefixLen: hasAddress ? 24 : 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    MacAddress: "",
-  };
-  return { Ports: goMap({}), ...addresses, Networks: goMap({ [network.mode]: addresses }) };
-}
-
 function logPath({ id, log }: Container["record"]): string {
   return { local: logFile(id), "json-file": jsonLogFile(id), none: "" }[log.driver];
 }
@@ -132,16 +119,16 @@ function hostConfig(record: Container["record"]) {
   return {
     Binds: listOrNil(inspectBinds(record.mounts)),
     LogConfig: { Type: record.log.driver, Config: goMap(record.log.options) },
-    NetworkMode: record.network.mode,
-    PortBindings: goMap({}),
+    NetworkMode: networkMode(record.network),
+    PortBindings: portBindings(record.ports ?? []),
     RestartPolicy: { Name: record.restart.name, MaximumRetryCount: record.restart.maximumRetryCount },
     AutoRemove: record.autoRemove,
     CapAdd: listOrNil<string>(null),
     CapDrop: listOrNil<string>(null),
     CgroupnsMode: "private",
-    Dns: [],
-    DnsOptions: [],
-    DnsSearch: [],
+    Dns: record.network.dns?.servers ?? [],
+    DnsOptions: record.network.dns?.options ?? [],
+    DnsSearch: record.network.dns?.search ?? [],
     ExtraHosts: listOrNil(record.extraHosts),
     GroupAdd: listOrNil<string>(null),
     IpcMode: "private",

@@ -11,7 +11,13 @@ import { sessionEndSignals } from "../ns/sys/process.ts";
 export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dns: "10.0.2.3" };
 
 /** Larger than Ethernet's: twice the throughput, since each packet costs slirp4netns the same. */
-const mtuBytes = 65520;
+export const largestMtuBytes = 65520;
+
+export const tapName = "tap0";
+
+/** Of the subnet's addresses these offsets are slirp4netns's own. */
+export const slirpOffsets = { gateway: 2n, dns: 3n };
+export const slirpMaximumPrefix = 25;
 
 /** It needs some milliseconds. */
 const patienceSeconds = 10;
@@ -33,22 +39,24 @@ export function requireSlirp(): string {
   });
 }
 
-/**
- * Starts it for the network namespace behind `networkFd`, whose owner is the user namespace behind `userFd`. The
- * caller is in the host's network namespace. `logFile` takes what it says.
- */
-export function startSlirp(options: {
-  program: string;
-  userFd: number;
-  networkFd: number;
+/** What it is to be for. */
+export interface SlirpTarget {
   allowHostLoopback: boolean;
-  logFile: string;
-}): Slirp {
+  /** Where the caller is not in the user namespace that owns the network namespace: its descriptor. */
+  userFd?: number;
+  /** Without it the largest. */
+  mtuBytes?: number;
+  /** Of a network with a bridge: its tap becomes a port of that, and has no address. Else it is the only interface, set up by slirp4netns. */
+  subnet?: string;
+}
+
+/** Starts it for the network namespace behind `networkFd`. The caller is in the host's network namespace. `logFile` takes what it says. */
+export function startSlirp(options: SlirpTarget & { program: string; networkFd: number; logFile: string }): Slirp {
   const [ready, exit] = [pipe(), pipe()];
   const log = open(options.logFile, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
-  const pid = spawn(options.program, slirpArguments(options.allowHostLoopback), {
+  const pid = spawn(options.program, slirpArguments(options), {
     env: [],
-    fds: [null, log, log, ready.writeFd, exit.readFd, options.userFd, options.networkFd],
+    fds: [null, log, log, ready.writeFd, exit.readFd, options.networkFd, options.userFd ?? null],
     blockedSignals: sessionEndSignals, // the program is to have its network until it has ended
     ownMounts: true, // its sandbox unmounts all, and what is not on the root's own file system would go here too
   });
@@ -69,19 +77,24 @@ export function startSlirp(options: {
 }
 
 /** Its descriptors 3 to 6 are where it says that it is ready, where it is told to end, and the namespaces. */
-export function slirpArguments(allowHostLoopback: boolean): string[] {
+export function slirpArguments({
+  allowHostLoopback,
+  userFd,
+  subnet,
+  mtuBytes = largestMtuBytes,
+}: SlirpTarget): string[] {
   return [
-    "--configure",
+    ...(subnet ? [`--cidr=${subnet}`] : ["--configure"]),
     `--mtu=${mtuBytes}`,
     ...(allowHostLoopback ? [] : ["--disable-host-loopback"]),
     "--enable-sandbox",
     "--enable-seccomp",
     "--ready-fd=3",
     "--exit-fd=4",
-    "--userns-path=/proc/self/fd/5",
+    ...(userFd === undefined ? [] : ["--userns-path=/proc/self/fd/6"]),
     "--netns-type=path",
-    "/proc/self/fd/6",
-    "tap0",
+    "/proc/self/fd/5",
+    tapName,
   ];
 }
 

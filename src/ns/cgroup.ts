@@ -53,12 +53,12 @@ function makeCgroup(monitorPid: number): string | undefined {
   return isMade ? path : undefined;
 }
 
-/** fork(), whose copy is born in a control group of its own where that can be: `cgroup`. */
-export function forkInCgroup(child: () => number, namespaces: number): { pid: number; cgroup?: string } {
+/** fork(), or what takes its place, whose copy is born in a control group of its own where that can be: `cgroup`. */
+export function forkInCgroup(child: () => number, namespaces: number, start = fork): { pid: number; cgroup?: string } {
   const path = makeCgroup(processId());
   const cgroup = path === undefined ? undefined : openCgroup(path);
   try {
-    const pid = fork(child, { namespaces, cgroup });
+    const pid = start(child, { namespaces, cgroup });
     if (path === undefined || !isOutsideCgroup(pid, path)) return { pid, cgroup: path };
     removeCgroup(path);
     return { pid };

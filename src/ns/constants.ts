@@ -3,6 +3,7 @@
 const arm64 = process.arch === "arm64";
 
 // <linux/sched.h>, namespaces(7)
+export const CLONE_PARENT = 0x8000;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
@@ -105,8 +106,11 @@ export const POLLHUP = 0x10;
 
 // <sys/socket.h>
 export const AF_UNIX = 1;
+export const AF_NETLINK = 16;
 export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
+export const SOCK_RAW = 3;
 export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = 0x80000;

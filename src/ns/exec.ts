@@ -11,14 +11,15 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUSER,
   CLONE_NEWUTS,
+  O_RDONLY,
 } from "./constants.ts";
 import { awaitProgram, receiveFromInit, receiveReport, tellInit } from "./handshake.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
-import { close } from "./sys/file.ts";
+import { close, open, statAt } from "./sys/file.ts";
 import { childrenOf, closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
-import { setns, unlessErrno } from "./sys/namespace.ts";
+import { ownerOf, parentOf, setns, unlessErrno } from "./sys/namespace.ts";
 import { joinNewSessionKeyring, kill, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
 import type { WindowSize } from "./sys/terminal.ts";
 import { becomeRoot, ThreadsError } from "./userns.ts";
@@ -40,8 +41,8 @@ export interface ExecRequest {
   onEnd(exitCode: number): void;
 }
 
-/** As init sends them after the user's and the pid namespace, and before those of control groups and mounts. */
-const kinds = [CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS];
+/** As init sends them after the user's, the pid and the network namespace, and before those of control groups and mounts. */
+const kinds = [CLONE_NEWIPC, CLONE_NEWUTS];
 
 /**
  * Starts it, and returns when it runs. `pid` is a process outside the container, which ends with the program and its exit
@@ -105,11 +106,14 @@ function join(channel: number, request: ExecRequest): number {
   let pid = 0;
   try {
     setDumpable(false); // nobody in the container reads this process's memory or descriptors through /proc
-    const [user, pids, ...others] = request.namespaces as [number, number, ...number[]];
+    const [user, pids, network, ...others] = request.namespaces as [number, number, number, ...number[]];
     const [cgroups, mounts] = others.splice(kinds.length) as [number, number];
     const cgroup = request.cgroup === undefined ? undefined : openCgroup(request.cgroup);
+    const isForeign = !isOwn(network, "net") && !isSame(ownerOf(network), user);
+    if (isForeign) enterForeignNetwork(network, user);
     enter(user, CLONE_NEWUSER);
     becomeRoot(false);
+    if (!isForeign && !isOwn(network, "net")) enter(network, CLONE_NEWNET);
     for (const [index, fd] of others.entries()) enter(fd, kinds[index]!);
     pid = fork(() => runProgram(channel, [cgroups, mounts], request), {
       atLast: () => setns(pids, CLONE_NEWPID, "the container's pid namespace"),
@@ -129,6 +133,28 @@ function join(channel: number, request: ExecRequest): number {
   const exitCode = signal ? 128 + signal : code;
   request.onEnd(exitCode);
   return exitCode;
+}
+
+/** Of another container: its owner is none of ours, but the user's namespace has power over both. */
+function enterForeignNetwork(network: number, user: number): void {
+  const parent = parentOf(user);
+  if (!isOwn(parent, "user")) setns(parent, CLONE_NEWUSER, "the user's namespace");
+  close(parent);
+  enter(network, CLONE_NEWNET);
+}
+
+/** The host's, with --network host, is this process's too. */
+function isOwn(fd: number, name: "net" | "user"): boolean {
+  return isSame(open(`/proc/self/ns/${name}`, O_RDONLY), fd);
+}
+
+/** `fd` is closed. */
+function isSame(fd: number, other: number): boolean {
+  try {
+    return statAt(fd, "").inode === statAt(other, "").inode;
+  } finally {
+    close(fd);
+  }
 }
 
 function enter(fd: number, kind: number): void {

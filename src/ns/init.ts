@@ -4,10 +4,20 @@
  */
 
 import type { RuntimeSpec } from "../spec.ts";
-import { CLONE_NEWCGROUP, CLONE_NEWNET, MS_PRIVATE, MS_REC, MS_SLAVE, O_RDONLY } from "./constants.ts";
+import {
+  AF_NETLINK,
+  CLONE_NEWCGROUP,
+  CLONE_NEWNET,
+  MS_PRIVATE,
+  MS_REC,
+  MS_SLAVE,
+  O_RDONLY,
+  SOCK_RAW,
+} from "./constants.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { enterRootfs } from "./rootfs.ts";
 import { receive, send } from "./stage.ts";
+import { socket } from "./sys/descriptor.ts";
 import { close, open } from "./sys/file.ts";
 import { mount, setDomainname, setHostname, unlessErrno, unshare } from "./sys/namespace.ts";
 import { exitNow, joinNewSessionKeyring, setDumpable, setSid, setUmask } from "./sys/process.ts";
@@ -30,7 +40,7 @@ export interface InitRequest {
 /** Init → monitor. */
 export type InitReport =
   | { kind: "waiting" } // it does not hang
-  | { kind: "namespaces" } // its user and its network namespace are attached: SCM_RIGHTS
+  | { kind: "namespaces" } // its user and its network namespace are attached, and a netlink socket of that: SCM_RIGHTS
   | ProgramReport; // all its namespaces are attached to "ready"
 
 /** Runs the stage. Descriptors 0, 1 and 2 are the container's standard streams. */
@@ -54,7 +64,8 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
 
   at("make the network namespace");
   if (newNetwork) unshare(CLONE_NEWNET, "new network namespace");
-  sendNamespaces(channel, { kind: "namespaces" }, ["user", "net"]);
+  const netlink = socket(AF_NETLINK, SOCK_RAW); // to change the network namespace from outside
+  sendNamespaces(channel, { kind: "namespaces" }, ["user", "net"], [netlink]);
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
 
   at("leave the monitor's mounts");
@@ -84,8 +95,8 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
 }
 
 /** For those who join them: slirp4netns, and `exec`. Nobody could open them later, since this process can't be looked at. */
-function sendNamespaces(channel: number, report: InitReport, names: string[]): void {
-  const namespaces = names.map((name) => open(`/proc/self/ns/${name}`, O_RDONLY));
-  send(channel, report, namespaces);
-  for (const fd of namespaces) close(fd);
+function sendNamespaces(channel: number, report: InitReport, names: string[], sockets: number[] = []): void {
+  const fds = [...names.map((name) => open(`/proc/self/ns/${name}`, O_RDONLY)), ...sockets];
+  send(channel, report, fds);
+  for (const fd of fds) close(fd);
 }

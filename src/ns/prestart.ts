@@ -19,7 +19,7 @@ import type * as init from "./init.ts";
 import { load } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
-import { closeInherited, setTitle, takeDescriptors } from "./sys/fork.ts";
+import { closeInherited, type fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
 import { execve } from "./sys/process.ts";
 import { beginUserNamespace, mappedIds, registerHolder } from "./userns.ts";
@@ -85,19 +85,24 @@ export interface InitMaps {
 export function startInit(
   { runInit, forkInCgroup }: Pick<typeof init, "runInit" | "forkInCgroup">,
   maps?: InitMaps,
+  start?: typeof fork,
 ): WaitingInit {
   const [channel, remote] = socketPair("packets");
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
   const theirs = [stdin.readFd, stdout.writeFd, stderr.writeFd];
   const namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-  const { pid, cgroup } = forkInCgroup(() => {
-    takeDescriptors(theirs);
-    closeInherited([remote]);
-    setTitle("pod init");
-    runInit(remote);
-    return 0;
-  }, namespaces);
+  const { pid, cgroup } = forkInCgroup(
+    () => {
+      takeDescriptors(theirs);
+      closeInherited([remote]);
+      setTitle("pod init");
+      runInit(remote);
+      return 0;
+    },
+    namespaces,
+    start,
+  );
   for (const fd of [...theirs, remote]) close(fd);
   for (const kind of ["gid", "uid"] as const) {
     // One to one: the container's root has the same files, and no power outside. A line for each of the parent's

@@ -74,13 +74,53 @@ export interface ContainerRecord {
   health?: { check: Healthcheck; shell: string[]; onFailure: HealthAction };
   /** How long `stop` waits before SIGKILL. */
   stopTimeoutSeconds: number;
-  network: { mode: "slirp4netns" | "host" | "none"; allowHostLoopback: boolean };
+  network: ContainerNetworking;
+  /** `-p` and `-P`. */
+  ports?: PortBinding[];
   /** `name:ip`, as `--add-host` takes them. */
   extraHosts: string[];
   shmSizeBytes: number;
   mounts: ContainerMount[];
   /** `--userns`: missing where the container's root is the caller. */
   userns?: KeptIds;
+}
+
+/** `--network` and what belongs to it. */
+export interface ContainerNetworking {
+  /** `bridge`: networks with a bridge, those of `endpoints`; `container`: another one's. */
+  mode: "bridge" | "slirp4netns" | "host" | "none" | "container";
+  /** Whose it is, by id. */
+  container?: string;
+  /** Of `slirp4netns`. */
+  allowHostLoopback: boolean;
+  endpoints?: Endpoint[];
+  /** `--dns`, `--dns-search`, `--dns-option`; missing where none was given. */
+  dns?: { servers: string[]; search: string[]; options: string[] };
+}
+
+/** A port of the container's, and where on the host it is to be. */
+export interface PortBinding {
+  port: number;
+  protocol: "tcp" | "udp";
+  /** Empty is all of the host's, IPv4 and IPv6. */
+  hostAddress: string;
+  /** 0 is one that is free. */
+  hostPort: number;
+  /** Of a range, the first that is free. */
+  hostPortEnd?: number;
+}
+
+/** As it came to be. */
+export type PublishedPort = Omit<PortBinding, "hostPortEnd">;
+
+/** A network that the container is to be in, and as whom. */
+export interface Endpoint {
+  /** Its name. */
+  network: string;
+  /** As asked for; else one that is free. */
+  address?: string;
+  mac?: string;
+  aliases: string[];
 }
 
 /** `--restart`. A maximum of 0 is none. */
@@ -115,6 +155,8 @@ export interface ContainerState {
   restartCount?: number;
   /** A user has stopped it: `unless-stopped` then leaves it so. */
   stopped?: boolean;
+  /** Published, while it runs. */
+  ports?: PublishedPort[];
   /** Where it has a health check: of this run, or the last. */
   health?: Health;
   exitCode?: number;
@@ -211,7 +253,7 @@ function readRecord(id: string): ContainerRecord | undefined {
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
-export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart">>): void {
+export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart" | "network">>): void {
   withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);

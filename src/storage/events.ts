@@ -15,7 +15,7 @@ export interface PodEvent {
   type: (typeof eventTypes)[number];
   /** Docker's word for it: `create`, `die`, `pull` … */
   action: string;
-  /** Of the container; of the image, or its name where Docker names that; of networks and volumes their name. */
+  /** Of the container or network; of the image, or its name where Docker names that; of volumes, and of networks without a record, their name. */
   id: string;
   attributes: Record<string, string>;
   /** Nanoseconds since 1970, in decimal. */
@@ -32,21 +32,6 @@ export function recordContainerEvent(
   attributes: Record<string, string> = {},
 ): void {
   recordEvent("container", action, id, { ...labels, image: image.reference, name, ...attributes });
-}
-
-/** With Docker the network comes before the program, and goes after it. */
-export function recordStart(record: ContainerRecord): void {
-  recordNetworkEvent("connect", record);
-  recordContainerEvent("start", record);
-}
-
-export function recordDeath(record: ContainerRecord, exitCode: number | undefined): void {
-  recordContainerEvent("die", record, { exitCode: String(exitCode) });
-  recordNetworkEvent("disconnect", record);
-}
-
-function recordNetworkEvent(action: string, { id, network: { mode } }: ContainerRecord): void {
-  recordEvent("network", action, mode, { container: id, name: mode, type: mode === "none" ? "null" : mode });
 }
 
 /** What is told of a program that is run beside a container's own; `onEnd` in the process that has waited for it. */
@@ -71,6 +56,15 @@ export function recordImageEvent(action: string, id: string, name: string): void
 
 export function recordVolumeEvent(action: string, name: string): void {
   recordEvent("volume", action, name, { driver: "local" });
+}
+
+/** `type` is Docker's word for the driver. */
+export function recordNetworkEvent(
+  action: string,
+  { id, name, driver }: { id: string; name: string; driver: string },
+  attributes: Record<string, string> = {},
+): void {
+  recordEvent("network", action, id, { name, type: driver, ...attributes });
 }
 
 /** Never throws: what an event tells of has happened, also where the disk is full and it can't be written. */

@@ -43,6 +43,8 @@ export const paths = {
   names: join(root, "names"),
   /** `<hex of an image's id>/`: where `image mount` mounts, in a mount namespace of the user's; seen from outside they are empty. */
   mounts: join(root, "mounts"),
+  /** `<name>/`: what the user's networks are, and who is in them. */
+  networks: join(root, "networks"),
   locks: join(root, "locks"),
   /** One flocked file for each process that uses blobs and layers which no record names yet. */
   leases: join(root, "locks/leases"),

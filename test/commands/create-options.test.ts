@@ -18,12 +18,17 @@ test("image and command are the operands", () => {
   });
 });
 
-test("defaults are Docker's, with slirp4netns as the network", () => {
+const networking = { networks: [] as string[], aliases: [], dns: [], dnsSearch: [], dnsOptions: [] };
+
+test("defaults are Docker's", () => {
   expect(create("alpine")).toMatchObject({
     command: [],
     env: [],
     binds: [],
-    network: "slirp4netns",
+    networking,
+    ports: [],
+    expose: [],
+    publishAll: false,
     pull: "missing",
     readOnly: false,
     name: undefined,
@@ -45,7 +50,10 @@ test("every option arrives", () => {
     user: "1:2",
     entrypoint: "",
     hostname: "host",
-    network: "none",
+    networking: { ...networking, networks: ["none"] },
+    ports: [],
+    expose: [],
+    publishAll: false,
     readOnly: true,
     readOnlyTmpfs: true,
     tmpfs: ["/t"],

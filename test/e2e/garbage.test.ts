@@ -128,6 +128,7 @@ onBothDrivers("system df and the prunes", (host) => {
     expect(code).toBe(0);
     expect(stdout).toStartWith(`WARNING! This will remove:
   - all stopped containers
+  - all networks not used by at least one container
   - all anonymous volumes not used by at least one container
   - all images without at least one container associated to them
   - interrupted pulls that nobody took up for seven days

@@ -15,14 +15,15 @@ onBothDrivers("the network", (host) => {
   afterAll(() => server.stop(true));
 
   const run = (network: string[], script: string) => host.pod("run", "--rm", ...network, "starter", "sh", "-c", script);
+  const own = ["--network", "slirp4netns"];
   /** By hand: a static busybox's wget needs libraries to look up names. */
   const fetch = (address: string) =>
     `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${address} ${server.port} | tail -n 1`;
   const withTun = requires("/dev/net/tun");
 
-  withTun.test("is slirp4netns without being asked for: its addresses, route and resolver", async () => {
+  withTun.test("slirp4netns has its addresses, route and resolver", async () => {
     const script = "ip -o -4 addr show tap0; ip route; cat /etc/resolv.conf; tail -1 /etc/hosts; hostname";
-    const { code, stdout } = await run([], script);
+    const { code, stdout } = await run(own, script);
     expect(code).toBe(0);
     expect(stdout).toContain("inet 10.0.2.100/24");
     expect(stdout).toContain("default via 10.0.2.2 dev tap0");
@@ -32,28 +33,28 @@ onBothDrivers("the network", (host) => {
 
   if (ownAddress) {
     withTun.test("slirp4netns reaches a server outside", async () => {
-      expect(await run([], fetch(ownAddress))).toMatchObject({ code: 0, stdout: "hello from the host\n" });
+      expect(await run(own, fetch(ownAddress))).toMatchObject({ code: 0, stdout: "hello from the host\n" });
     });
   }
 
   withTun.test("the host's loopback is out of reach unless asked for", async () => {
-    expect((await run([], fetch("10.0.2.2"))).stdout).toBe("");
+    expect((await run(own, fetch("10.0.2.2"))).stdout).toBe("");
     const asked = await run(["--network", "slirp4netns:allow_host_loopback=true"], fetch("10.0.2.2"));
     expect(asked).toMatchObject({ code: 0, stdout: "hello from the host\n" });
   });
 
   withTun.test("a container's own loopback is not the host's", async () => {
-    expect((await run([], fetch("127.0.0.1"))).stdout).toBe("");
+    expect((await run(own, fetch("127.0.0.1"))).stdout).toBe("");
   });
 
   withTun.test("any user may ping and listen on a low port", async () => {
     const script =
       "cat /proc/sys/net/ipv4/ping_group_range; (echo served | nc -l -p 80 &); sleep 0.3; nc 127.0.0.1 80 < /dev/null";
-    expect((await run(["-u", "1000"], script)).stdout).toMatch(/^0\t\d{2,}\nserved\n$/);
+    expect((await run([...own, "-u", "1000"], script)).stdout).toMatch(/^0\t\d{2,}\nserved\n$/);
   });
 
   withTun.test("slirp4netns runs with its sandbox and seccomp, and ends with the container", async () => {
-    const id = await host.must("run", "-d", "starter", "sleep", "60");
+    const id = await host.must("run", "-d", ...own, "starter", "sleep", "60");
     const pid = Number(await host.must("inspect", "-f", "{{.State.Pid}}", id));
     const monitor = /^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1];
     const children = readFileSync(`/proc/${monitor}/task/${monitor}/children`, "utf8").trim().split(" ");
@@ -64,15 +65,17 @@ onBothDrivers("the network", (host) => {
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
-  withTun.test("slirp4netns that hangs does not keep a container from ending", async () => {
-    const id = await host.must("run", "-d", "starter", "sleep", "600");
-    const { monitor } = JSON.parse(readFileSync(join(host.dataDir, "containers", id, "state.json"), "utf8"));
-    const children = readFileSync(`/proc/${monitor.pid}/task/${monitor.pid}/children`, "utf8").trim().split(" ");
-    const slirp = children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8") === "slirp4netns\n");
-    process.kill(Number(slirp), "SIGSTOP");
-    await host.must("rm", "-f", id);
-    expect(await host.leftoversWithoutImages()).toEqual([]);
-  });
+  for (const [kind, ...network] of [["of its own", ...own], ["of a network"]]) {
+    withTun.test(`slirp4netns ${kind} that hangs does not keep a container from ending`, async () => {
+      const id = await host.must("run", "-d", ...network, "starter", "sleep", "600");
+      const { monitor } = JSON.parse(readFileSync(join(host.dataDir, "containers", id, "state.json"), "utf8"));
+      const children = readFileSync(`/proc/${monitor.pid}/task/${monitor.pid}/children`, "utf8").trim().split(" ");
+      const slirp = children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8") === "slirp4netns\n");
+      process.kill(Number(slirp), "SIGSTOP");
+      await host.must("rm", "-f", id);
+      expect(await host.leftoversWithoutImages()).toEqual([]);
+    });
+  }
 
   test("host is the host's own, with its name, and /sys can't be written", async () => {
     const script = `ls /sys/class/net; hostname; ${fetch("127.0.0.1")}; touch /sys/x 2>/dev/null || echo closed`;

@@ -38,7 +38,7 @@ onBothDrivers("options of pod run", (host) => {
   });
 
   test("an option that docker has and pod has not yet is told apart from a typing error", async () => {
-    for (const option of ["--publish=80:80", "-p", "--memory", "-m1g", "-P", "--privileged"]) {
+    for (const option of ["--mount=type=tmpfs", "--memory", "-m1g", "--privileged"]) {
       const { code, stderr } = await host.pod("run", option, "80:80", "starter");
       const name = option.match(/^(--[a-z]+|-.)/)![0];
       expect({ code, stderr }).toEqual({
@@ -134,7 +134,7 @@ onBothDrivers("options of pod run", (host) => {
 
   for (const [option, value, text] of [
     ["--pull", "often", `invalid pull option: 'often': must be one of "always", "missing" or "never"`],
-    ["--network", "moon", "network moon is not supported; use none, host or slirp4netns"],
+    ["--network", "moon", "cannot attach both user-defined and non-user-defined network-modes"], // none, and this
     ["--shm-size", "much", "invalid size: 'much'"],
     ["--storage-driver", "zfs", "zfs"],
     ["--add-host", "db", 'bad format for add-host: "db"'],
@@ -157,6 +157,12 @@ onBothDrivers("options of pod run", (host) => {
       expect(await host.must("ps", "-aq")).toBe("");
     });
   }
+
+  test("an unknown network is refused, and makes nothing", async () => {
+    const { code, stderr } = await host.pod("run", "--rm", "--network", "moon", "starter", "true");
+    expect({ code, stderr }).toEqual({ code: 125, stderr: "pod: network moon not found\n" });
+    expect(await host.must("ps", "-aq")).toBe("");
+  });
 
   test("--name names the container and its host's name in /etc/hosts", async () => {
     expect(await host.shOutput("grep -c ' *named$' /etc/hosts", "--name", "named")).toBe("1");

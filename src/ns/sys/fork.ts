@@ -8,6 +8,7 @@ import { PodError } from "../../errors.ts";
 import {
   CLONE_INTO_CGROUP,
   CLONE_NEWNS,
+  CLONE_PARENT,
   F_DUPFD_CLOEXEC,
   MADV_DOFORK,
   MS_PRIVATE,
@@ -38,6 +39,8 @@ const SIGCHLD = 17;
 export interface ForkOptions {
   /** CLONE_NEW* flags: the copy is in new ones. */
   namespaces?: number;
+  /** The copy is no child of this process's but a sibling: its parent's to wait for. */
+  isSibling?: boolean;
   /** The last step before, done again should another copy be needed. */
   atLast?: () => void;
   /** A descriptor of the control group in which the copy is born; where the kernel refuses that, it stays in this process's. */
@@ -48,30 +51,31 @@ export interface ForkOptions {
  * Runs `child` in a copy of this process: clone(2). The copy ends with what `child` returns as its exit code, or with 1
  * where it throws. Returns the copy's pid.
  */
-export function fork(child: () => number, { namespaces = 0, atLast, cgroup }: ForkOptions = {}): number {
+export function fork(child: () => number, { namespaces = 0, isSibling, atLast, cgroup }: ForkOptions = {}): number {
+  const flags = isSibling ? namespaces | CLONE_PARENT : namespaces;
   inheritCode();
   for (;;) {
     const before = waitForIdleThreads();
     const gate = before === undefined ? undefined : pipe();
     atLast?.();
-    const pid = clone(namespaces, cgroup);
+    const pid = clone(flags, cgroup);
     if (pid === 0) runChild(child, gate);
     if (!gate || letGo(pid, gate, before!)) return pid;
-    waitPid(pid, true);
+    if (!isSibling) waitPid(pid, true);
   }
 }
 
 /** To be born in a control group takes no time; to be moved there later takes the kernel some 7 ms. */
-function clone(namespaces: number, cgroup: number | undefined): number {
+function clone(flags: number, cgroup: number | undefined): number {
   if (cgroup !== undefined) {
     const args = new BigUint64Array(11); // struct clone_args of <linux/sched.h>: flags, …, exit_signal at 4, …, cgroup at 10
-    args[0] = BigInt(namespaces) | CLONE_INTO_CGROUP;
-    args[4] = BigInt(SIGCHLD);
+    args[0] = BigInt(flags) | CLONE_INTO_CGROUP;
+    args[4] = flags & CLONE_PARENT ? 0n : BigInt(SIGCHLD); // a sibling's is this process's own
     args[10] = BigInt(cgroup);
     const pid = c.clone3(args, args.byteLength);
     if (pid !== -1) return pid;
   }
-  return check("clone", c.clone(SIGCHLD | namespaces, 0, 0, 0, 0));
+  return check("clone", c.clone(SIGCHLD | flags, 0, 0, 0, 0));
 }
 
 type Gate = ReturnType<typeof pipe>;

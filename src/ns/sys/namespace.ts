@@ -14,6 +14,20 @@ export function setns(fd: number, kind: number, what: string): void {
   check("setns", c.setns(fd, kind), what);
 }
 
+// <linux/nsfs.h>, ioctl_ns(2)
+const NS_GET_USERNS = 0xb701;
+const NS_GET_PARENT = 0xb702;
+
+/** A descriptor of the user namespace that owns the namespace behind `fd`. */
+export function ownerOf(fd: number): number {
+  return check("ioctl", c.ioctl(fd, NS_GET_USERNS, 0), "NS_GET_USERNS");
+}
+
+/** A descriptor of the user namespace in which that behind `fd` is nested. */
+export function parentOf(fd: number): number {
+  return check("ioctl", c.ioctl(fd, NS_GET_PARENT, 0), "NS_GET_PARENT");
+}
+
 /** mount(2). Flags: MS_* in constants.ts. */
 export function mount(source: string, target: string, fstype: string, flags: number, data = ""): void {
   check("mount", c.mount(cstring(source), cstring(target), cstring(fstype), flags, cstring(data)), target);

@@ -173,6 +173,11 @@ export function pidfdSendSignal(pidfd: number, signal: number): void {
   check("pidfd_send_signal", c.pidfd_send_signal(pidfd, signal, 0, 0), `signal ${signal}`);
 }
 
+/** pidfd_getfd(2): a descriptor of that process's, in this one, close-on-exec. EBADF where it has none of that number. */
+export function pidfdGetFd(pidfd: number, number: number): number {
+  return check("pidfd_getfd", c.pidfd_getfd(pidfd, number, 0), `descriptor ${number}`);
+}
+
 /** kill(2). */
 export function kill(pid: number, signal: number): void {
   check("kill", c.kill(pid, signal), String(pid));

@@ -1,0 +1,287 @@
+/** A running container in a network, in its monitor: the network's namespace and its way out, shared with the other members. */
+
+import { join } from "node:path";
+import { inCopy } from "./copies.ts";
+import { NotFoundError, PodError } from "./errors.ts";
+import { rewriteHosts } from "./name-files.ts";
+import {
+  closeSegment,
+  makeSegmentHere,
+  openSocketsIn,
+  type Place,
+  plugIn,
+  plugInTap,
+  type Segment,
+  unplug,
+} from "./net/bridge.ts";
+import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
+import { hardwareOf, requireNetwork, takeAddress } from "./networks.ts";
+import { O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN } from "./ns/constants.ts";
+import { poll } from "./ns/sys/descriptor.ts";
+import { close, open } from "./ns/sys/file.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { pidfdGetFd, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
+import { type ContainerRecord, type Endpoint, identify, isAlive, type ProcessIdentity } from "./storage/containers.ts";
+import {
+  deleteMember,
+  listMembers,
+  type Member,
+  type NetworkRecord,
+  networkDir,
+  putMember,
+  readMember,
+  readNetwork,
+  withNetworkLock,
+} from "./storage/networks.ts";
+
+/** The network's slirp4netns, whoever started it, and what keeps it. */
+interface WayOut extends ProcessIdentity {
+  exitFd: number;
+  pidfd: number;
+  /** Where this process has just started it. */
+  fresh?: Slirp;
+}
+
+const SIGKILL = 9;
+const endPatienceMs = 2000;
+
+export class Membership {
+  #wayOut: WayOut | undefined;
+
+  private constructor(
+    readonly network: NetworkRecord,
+    private member: Member,
+  ) {}
+
+  /** Others find the container from now on; it is connected later, by plugIn(). Throws PodError. */
+  static join(record: ContainerRecord, endpoint: Endpoint, interfaceName: string): Membership {
+    const known = requireNetwork(endpoint.network);
+    const program = known.internal ? undefined : requireSlirp();
+    return withNetworkLock(known.name, () => {
+      const network = readNetwork(known.name); // it may have been removed meanwhile
+      if (!network) throw new NotFoundError(`network ${known.name} not found`);
+      const others = listMembers(network.name);
+      const address = takeAddress(network, others, endpoint.address);
+      const segment = takeSegment(others) ?? makeSegment(network.mtuBytes);
+      const membership = new Membership(network, {
+        version: 1,
+        container: record.id,
+        endpointId: randomHex(32),
+        names: namesOf(record, endpoint),
+        address,
+        mac: endpoint.mac ?? hardwareOf(address),
+        interface: interfaceName,
+        port: `v${randomHex(6)}`, // not of the container's id: an old port goes some time after its container
+        monitor: identify(processId()),
+        ...segment,
+      });
+      try {
+        if (program) membership.#takeWayOut(program, others);
+        else putMember(network.name, membership.member);
+      } catch (error) {
+        closeSegment(segment);
+        throw error;
+      }
+      return membership;
+    });
+  }
+
+  get address(): string {
+    return this.member.address;
+  }
+
+  get interfaceName(): string {
+    return this.member.interface;
+  }
+
+  /** Connects the container; it leads out by this network where `isLeading`. */
+  plugIn(container: Place, isLeading: boolean): void {
+    const { port, interface: interfaceName, mac, address } = this.member;
+    const { subnet, gateway, internal, mtuBytes } = this.network;
+    const way = isLeading && !internal ? { gateway } : {};
+    const plug = { port, interface: interfaceName, mac, address, subnet, mtuBytes, ...way };
+    try {
+      this.#locked(() => plugIn(this.member, container, plug));
+    } catch (cause) {
+      const hint = "the kernel needs bridge, veth and nf_tables; without them: --network slirp4netns, host or none";
+      throw new PodError(`connect to network ${this.network.name}`, { cause, hint });
+    }
+  }
+
+  /** The container's interface goes, while it runs on. */
+  unplug(): void {
+    this.#locked(() => unplug(this.member, this.member.port));
+  }
+
+  #locked<T>(action: () => T): T {
+    return withNetworkLock(this.network.name, action); // the network's sockets are shared
+  }
+
+  /** Readable when the way out has ended; undefined where there is none. */
+  get pidfd(): number | undefined {
+    return this.#wayOut?.pidfd;
+  }
+
+  /** Returns when the way out works. Throws PodError with what slirp4netns said. */
+  waitReady(): void {
+    const wayOut = this.#wayOut;
+    if (!wayOut) return;
+    wayOut.fresh?.waitReady();
+    wayOut.fresh = undefined;
+    // by who started it, or where that has been killed before, by another
+    this.#locked(() => plugInTap(this.member, this.network.mtuBytes, () => hasEnded(wayOut.pidfd, 0)));
+  }
+
+  /** slirp4netns was killed: another takes its place, started by the first member that notices. Connections are lost. */
+  heal(): void {
+    this.#dropWayOut(); // first of all: where there can't be another, nobody is to wait for the old one's end again
+    const program = requireSlirp();
+    this.#locked(() => {
+      const others = listMembers(this.network.name).filter(({ container }) => container !== this.member.container);
+      this.#takeWayOut(program, others);
+    });
+    try {
+      this.waitReady();
+    } catch (error) {
+      this.#dropWayOut();
+      throw error;
+    }
+  }
+
+  /** The last one waits until nothing is left. */
+  leave(): void {
+    const isLast = this.#locked(() => {
+      deleteMember(this.network.name, this.member.container);
+      closeSegment(this.member);
+      if (this.#wayOut) close(this.#wayOut.exitFd);
+      return listMembers(this.network.name).length === 0;
+    });
+    if (!this.#wayOut) return;
+    if (isLast) end(this.#wayOut);
+    reap(this.#wayOut);
+    this.#wayOut = undefined;
+  }
+
+  /** Another member's, where it lives, else a new one. The caller holds the lock. */
+  #takeWayOut(program: string, others: Member[]): void {
+    const wayOut = adopt(others) ?? this.#startWayOut(program);
+    this.#wayOut = wayOut;
+    const { pid, startTime, bootId, exitFd } = wayOut;
+    const { names } = readMember(this.network.name, this.member.container) ?? this.member; // `rename` changes them
+    this.member = { ...this.member, names, slirp: { pid, startTime, bootId, exitFd } };
+    putMember(this.network.name, this.member);
+  }
+
+  #startWayOut(program: string): WayOut {
+    const { name, subnet, mtuBytes } = this.network;
+    const logFile = join(networkDir(name), "slirp4netns.log");
+    const { namespaceFd: networkFd } = this.member;
+    const fresh = startSlirp({ program, networkFd, allowHostLoopback: false, subnet, mtuBytes, logFile });
+    return { ...identify(fresh.pid), exitFd: fresh.exitFd, pidfd: pidfdOpen(fresh.pid), fresh };
+  }
+
+  #dropWayOut(): void {
+    if (!this.#wayOut) return;
+    close(this.#wayOut.exitFd);
+    if (this.#wayOut.fresh) end(this.#wayOut); // it has never worked
+    reap(this.#wayOut);
+    this.#wayOut = undefined;
+  }
+}
+
+/** The descriptors of a live member's monitor. */
+function takeSegment(members: Member[]): Segment | undefined {
+  for (const { monitor, ...theirs } of members) {
+    const namespaceFd = openOf(monitor, theirs.namespaceFd, O_RDONLY);
+    if (namespaceFd === undefined) continue;
+    const sockets = takeSockets(monitor, [theirs.routeFd, theirs.netfilterFd]);
+    const [routeFd, netfilterFd] = sockets ?? inCopy(() => openSocketsIn(namespaceFd))();
+    return { namespaceFd, routeFd: routeFd!, netfilterFd: netfilterFd! };
+  }
+  return undefined;
+}
+
+function makeSegment(mtuBytes: number): Segment {
+  const [namespaceFd, routeFd, netfilterFd] = inCopy(() => makeSegmentHere(mtuBytes))() as [number, number, number];
+  return { namespaceFd, routeFd, netfilterFd };
+}
+
+/** Undefined where it has just ended, or where that is forbidden: ptrace(2), access mode checking; seccomp. */
+function takeSockets(owner: ProcessIdentity, numbers: number[]): number[] | undefined {
+  const taken: number[] = [];
+  const isTaken = unlessErrno(["ESRCH", "EBADF", "EPERM", "ENOSYS"], () => {
+    const pidfd = pidfdOpen(owner.pid);
+    try {
+      for (const number of numbers) taken.push(pidfdGetFd(pidfd, number));
+    } finally {
+      close(pidfd);
+    }
+  });
+  if (isTaken && isAlive(owner)) return taken;
+  for (const fd of taken) close(fd);
+  return undefined;
+}
+
+function adopt(members: Member[]): WayOut | undefined {
+  for (const { monitor, slirp } of members) {
+    if (!slirp) continue;
+    const exitFd = openOf(monitor, slirp.exitFd, O_WRONLY | O_NONBLOCK); // ENXIO where slirp4netns has ended: fifo(7)
+    if (exitFd === undefined) continue;
+    let pidfd: number | undefined;
+    unlessErrno(["ESRCH"], () => {
+      pidfd = pidfdOpen(slirp.pid);
+    });
+    if (pidfd !== undefined && isAlive(slirp)) return { ...slirp, exitFd, pidfd };
+    for (const fd of [exitFd, pidfd]) if (fd !== undefined) close(fd);
+  }
+  return undefined;
+}
+
+/** Undefined where that process has ended: it is compared after opening. */
+function openOf(owner: ProcessIdentity, number: number, flags: number): number | undefined {
+  let fd: number | undefined;
+  unlessErrno(["ENOENT", "ESRCH", "ENXIO"], () => {
+    fd = open(`/proc/${owner.pid}/fd/${number}`, flags);
+  });
+  if (fd === undefined || isAlive(owner)) return fd;
+  close(fd);
+  return undefined;
+}
+
+function namesOf({ id, name, hostname }: ContainerRecord, { aliases }: Endpoint): string[] {
+  return [...new Set([hostname, name, id.slice(0, 12), ...aliases])];
+}
+
+function randomHex(bytes: number): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
+}
+
+function hasEnded(pidfd: number, waitMs: number): boolean {
+  return poll([{ fd: pidfd, events: POLLIN }], waitMs)[0] !== 0;
+}
+
+/** Also one that hangs. */
+function end({ pidfd }: WayOut): void {
+  unlessErrno(["ESRCH"], () => pidfdSendSignal(pidfd, SIGKILL));
+  hasEnded(pidfd, endPatienceMs);
+}
+
+/** It may be somebody else's child. */
+function reap({ pid, pidfd }: WayOut): void {
+  close(pidfd);
+  unlessErrno(["ECHILD"], () => waitPid(pid, false));
+}
+
+/** Of a container that runs: the others find it by its new name. */
+export function renameMember({ id, name, network }: ContainerRecord, newName: string): void {
+  const networks = (network.endpoints ?? []).map((endpoint) => endpoint.network);
+  for (const each of networks) {
+    withNetworkLock(each, () => {
+      const member = readMember(each, id);
+      if (!member) return;
+      const [hostname, ...others] = member.names.filter((known) => known !== name);
+      putMember(each, { ...member, names: [...new Set([hostname!, newName, ...others])] });
+    });
+  }
+  if (networks.length) rewriteHosts(networks);
+}

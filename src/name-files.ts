@@ -1,0 +1,141 @@
+/** The files by which a container finds names and is found: hosts, hostname, resolv.conf, bind-mounted over those in its /etc. */
+
+import { join } from "node:path";
+import { slirpAddresses } from "./net/slirp4netns.ts";
+import { hostAddress, resolverOf } from "./networks.ts";
+import { O_RDWR } from "./ns/constants.ts";
+import { close, ftruncate, open, readDescriptor, statAt } from "./ns/sys/file.ts";
+import { existsSync, readFileSync } from "./ns/sys/fs.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { type ContainerRecord, containerDir } from "./storage/containers.ts";
+import { withLock, writeAt } from "./storage/files.ts";
+import { listMembers, listNetworks, type Member, type NetworkRecord } from "./storage/networks.ts";
+
+/** As they are when the container is made, by their names. */
+export function toFiles(record: ContainerRecord): Record<string, string> {
+  return {
+    hostname: `${record.hostname}\n`,
+    hosts: toHosts(record),
+    "resolv.conf": toResolvConf(record),
+  };
+}
+
+export function hostName(): string {
+  return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
+}
+
+/** Of a network with a bridge the own address is known, and written, when it runs. */
+function toHosts(record: ContainerRecord): string {
+  const { mode } = record.network;
+  const extra = record.extraHosts.map((entry) => {
+    const at = entry.indexOf(":");
+    return `${toAddress(entry.slice(at + 1))}\t${entry.slice(0, at)}`;
+  });
+  const own = mode === "slirp4netns" ? slirpAddresses.container : "127.0.1.1";
+  const names = record.hostname === hostName() ? [record.hostname] : [record.hostname, record.name];
+  return `${[
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "ff00::0\tip6-mcastprefix",
+    "ff02::1\tip6-allnodes",
+    "ff02::2\tip6-allrouters",
+    ...extra,
+    ...(mode === "slirp4netns" ? hostLines() : []),
+    ...(mode === "bridge" ? [] : [`${own}\t${names.join(" ")}`]),
+  ].join("\n")}\n`;
+}
+
+/** `--add-host NAME:host-gateway` is the host, by an address that is not loopback's. */
+function toAddress(text: string): string {
+  if (text === "host-gateway") return hostAddress() ?? slirpAddresses.gateway;
+  return text.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** As Docker Desktop and podman name the host. */
+function hostLines(): string[] {
+  const address = hostAddress();
+  return address === undefined ? [] : [`${address}\thost.docker.internal host.containers.internal`];
+}
+
+/** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's unless given. */
+export function toResolvConf(record: ContainerRecord, network?: NetworkRecord): string {
+  const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
+  const { mode, dns } = record.network;
+  if (mode !== "slirp4netns" && mode !== "bridge" && !dns) return host;
+  const lines = host.split("\n");
+  const hosts = (word: RegExp) => lines.filter((line) => word.test(line));
+  const given = (word: string, values: string[] | undefined) => (values?.length ? [`${word} ${values.join(" ")}`] : []);
+  const servers = dns?.servers.map((server) => `nameserver ${server}`) ?? [];
+  const search = given(
+    "search",
+    dns?.search.filter((domain) => domain !== "."),
+  );
+  const options = given("options", dns?.options);
+  return `${[
+    ...(servers.length ? servers : ownResolver(mode, network, hosts(/^\s*nameserver\s/))),
+    ...(dns?.search.length ? search : hosts(/^\s*(search|domain)\s/)),
+    ...(options.length ? options : hosts(/^\s*options\s/)),
+  ].join("\n")}\n`;
+}
+
+/** A network without a way out has none: a name that is not in hosts is then unknown at once. */
+function ownResolver(mode: string, network: NetworkRecord | undefined, hosts: string[]): string[] {
+  if (mode === "slirp4netns") return [`nameserver ${slirpAddresses.dns}`];
+  if (mode !== "bridge") return hosts;
+  return network && !network.internal ? [`nameserver ${resolverOf(network)}`] : [];
+}
+
+/** `network`: the one that leads out. When the container starts: the host's file may have changed since it was made. */
+export function rewriteResolvConf(record: ContainerRecord, network: NetworkRecord | undefined): void {
+  writeInPlace(join(containerDir(record.id), "resolv.conf"), () => toResolvConf(record, network));
+}
+
+const mark = "\t# pod"; // ends the lines that are ours; all others stay
+const hostsLimitBytes = 1 << 20; // a container may write to its file
+
+/** Tells the members of these networks of each other, after somebody has come, gone or got another name; and who has gone, `former`. */
+export function rewriteHosts(networks: string[], former?: string): void {
+  withLock("hosts", () => {
+    const all = listNetworks().map((network) => ({ network, members: listMembers(network.name) }));
+    const changed = all.filter(({ network }) => networks.includes(network.name)).flatMap(({ members }) => members);
+    const host = hostLines();
+    const ids = new Set([...(former === undefined ? [] : [former]), ...changed.map(({ container }) => container)]);
+    for (const id of ids) {
+      const own = all.filter(({ members }) => members.some(({ container }) => container === id));
+      const isOut = own.some(({ network }) => !network.internal);
+      const lines = [...own.flatMap(({ members }) => hostsLines(members, id)), ...(isOut ? host : [])];
+      writeInPlace(join(containerDir(id), "hosts"), (text) => replaceMarked(text, lines));
+    }
+  });
+}
+
+/** The container's own comes first. */
+function hostsLines(members: Member[], id: string): string[] {
+  const isOwn = ({ container }: Member) => container === id;
+  const sorted = [...members.filter(isOwn), ...members.filter((member) => !isOwn(member))];
+  return sorted.map(({ address, names }) => `${address}\t${names.join(" ")}`);
+}
+
+/** `text` with these as the marked lines. */
+export function replaceMarked(text: string, lines: string[]): string {
+  const kept = text.split("\n").filter((line) => line && !line.endsWith(mark));
+  return `${[...kept, ...lines.map((line) => line + mark)].join("\n")}\n`;
+}
+
+/** The file stays the same one, since it is mounted; never empty for who reads it meanwhile. */
+function writeInPlace(path: string, change: (text: string) => string): void {
+  unlessErrno(["ENOENT"], () => {
+    const fd = open(path, O_RDWR);
+    try {
+      if (statAt(fd, "").size > hostsLimitBytes) return;
+      const before = readDescriptor(fd, path);
+      const after = Buffer.from(change(before.toString()));
+      if (after.equals(before)) return;
+      writeAt(fd, after, 0);
+      if (after.length < before.length) ftruncate(fd, after.length);
+    } finally {
+      close(fd);
+    }
+  });
+}

@@ -1,0 +1,114 @@
+/**
+ * One network: a network namespace with a bridge, whose ports are the members' interfaces and the tap of slirp4netns. The
+ * namespace is made by a copy of a process, which sends its descriptor back, and sockets of its own: with these it is
+ * changed from outside, and so are the members' by a socket of theirs.
+ */
+
+import { PodError } from "../errors.ts";
+import { CLONE_NEWNET, O_RDONLY } from "../ns/constants.ts";
+import { close, open } from "../ns/sys/file.ts";
+import { setns, unshare } from "../ns/sys/namespace.ts";
+import { setInterfaceUp } from "../ns/sys/terminal.ts";
+import { guardPort } from "./guard.ts";
+import { addAddress, addDefaultRoute, deleteLink, findLink, linkIndex, makeBridge, makeVeth, setUp } from "./links.ts";
+import { NETLINK_NETFILTER, Netlink, openNetlink } from "./netlink-socket.ts";
+import { tapName } from "./slirp4netns.ts";
+import { parseAddress, parseSubnet } from "./subnets.ts";
+
+const bridgeName = "pod0";
+const bridgeIndex = 2; // in a namespace that has only a loopback interface, 1
+const bridgeHardware = "02:42:00:00:00:00"; // given, or it would be the lowest of the ports', and change with them
+
+/** A container's interface in a network, and the port that it is connected to. */
+export interface Plug {
+  /** In the network's namespace. */
+  port: string;
+  /** In the container. */
+  interface: string;
+  mac: string;
+  address: string;
+  /** The network's. */
+  subnet: string;
+  mtuBytes: number;
+  /** Where everything else is sent; one interface of a container has it. */
+  gateway?: string;
+}
+
+/** Descriptors of a network: its namespace, and sockets that are in it. */
+export interface Segment {
+  namespaceFd: number;
+  routeFd: number;
+  netfilterFd: number;
+}
+
+/** A network without members, in a new network namespace that this process is in afterwards: a Segment's descriptors, in order. */
+export function makeSegmentHere(mtuBytes: number): number[] {
+  unshare(CLONE_NEWNET, "new network namespace");
+  setInterfaceUp("lo");
+  const route = openNetlink();
+  makeBridge(route, bridgeName, { index: bridgeIndex, mtuBytes, address: parseHardware(bridgeHardware) });
+  return [open("/proc/self/ns/net", O_RDONLY), route.fd, openNetlink(NETLINK_NETFILTER).fd];
+}
+
+/** Sockets in the namespace behind `namespaceFd`, which this process is in afterwards. */
+export function openSocketsIn(namespaceFd: number): number[] {
+  setns(namespaceFd, CLONE_NEWNET, "a network's namespace");
+  return [openNetlink().fd, openNetlink(NETLINK_NETFILTER).fd];
+}
+
+export function closeSegment({ namespaceFd, routeFd, netfilterFd }: Segment): void {
+  for (const fd of [namespaceFd, routeFd, netfilterFd]) close(fd);
+}
+
+/** A container: its network namespace, and a socket that is in it. */
+export interface Place {
+  namespaceFd: number;
+  routeFd: number;
+}
+
+/** Connects a container. Its sockets, as the network's, are used by one process at a time. */
+export function plugIn(segment: Segment, container: Place, plug: Plug): void {
+  const address = parseAddress(plug.address)!;
+  const hardware = parseHardware(plug.mac);
+  const network = new Netlink(segment.routeFd);
+  const peer = { name: plug.interface, namespaceFd: container.namespaceFd, address: hardware };
+  makeVeth(network, plug.port, { mtuBytes: plug.mtuBytes, master: bridgeIndex }, peer);
+  guardPort(new Netlink(segment.netfilterFd), { name: plug.port, hardware, addresses: [address] }); // before the container's end is up
+  const inside = new Netlink(container.routeFd);
+  const index = linkIndex(inside, plug.interface);
+  addAddress(inside, index, address, parseSubnet(plug.subnet)!.prefix);
+  setUp(inside, index);
+  if (plug.gateway) addDefaultRoute(inside, index, parseAddress(plug.gateway)!);
+}
+
+/** Both ends go. A port that is not there has gone with its container. */
+export function unplug({ routeFd }: Segment, port: string): void {
+  const network = new Netlink(routeFd);
+  const link = findLink(network, port);
+  if (link) deleteLink(network, link.index);
+}
+
+const tapPatienceMs = 10_000;
+
+/** Makes slirp4netns's tap a port of the bridge, as soon as it is there. `hasEnded`: slirp4netns has. */
+export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () => boolean): void {
+  const network = new Netlink(routeFd);
+  const deadline = performance.now() + tapPatienceMs;
+  for (;;) {
+    const tap = findLink(network, tapName);
+    if (tap?.master) return;
+    if (tap) return setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+    if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
+    Bun.sleepSync(0.5);
+  }
+}
+
+/** The way out of a container, once another interface's is gone. */
+export function setGateway({ routeFd }: Place, interfaceName: string, gateway: string): void {
+  const inside = new Netlink(routeFd);
+  addDefaultRoute(inside, linkIndex(inside, interfaceName), parseAddress(gateway)!);
+}
+
+function parseHardware(text: string): Buffer {
+  return Buffer.from(text.replaceAll(":", ""), "hex");
+}

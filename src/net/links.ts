@@ -1,0 +1,196 @@
+/** Network interfaces, their addresses and routes, in the network namespace that this process is in: rtnetlink(7). */
+
+import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes, u8 } from "./netlink.ts";
+import type { Netlink } from "./netlink-socket.ts";
+import { type Address, addressBytes, type Subnet } from "./subnets.ts";
+
+// <linux/rtnetlink.h>
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const RT_TABLE_MAIN = 254;
+const RTPROT_STATIC = 4;
+const RTN_UNICAST = 1;
+const RT_SCOPE_UNIVERSE = 0;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+
+// <linux/if_link.h>, <linux/veth.h>, <linux/if_addr.h>
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_NET_NS_FD = 28;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_F_NODAD = 2; // the address is leased: nobody else has it
+const IFF_UP = 1;
+
+const family = (version: 4 | 6): number => (version === 4 ? 2 : 10); // AF_INET, AF_INET6
+
+export interface Link {
+  index: number;
+  name: string;
+  /** The bridge that it is a port of: its index. */
+  master?: number;
+}
+
+/** Undefined where there is none of that name. */
+export function findLink(netlink: Netlink, name: string): Link | undefined {
+  const attributes: Attribute[] = [[IFLA_IFNAME, name]];
+  const payload = netlink.get({ type: RTM_GETLINK, body: interfaceInfo({}), attributes }, `find the interface ${name}`);
+  if (!payload) return undefined;
+  const master = parseAttributes(payload.subarray(16)).get(IFLA_MASTER)?.readUInt32LE(0);
+  return { index: payload.readInt32LE(4), name, master };
+}
+
+/** Throws where there is none. */
+export function linkIndex(netlink: Netlink, name: string): number {
+  const link = findLink(netlink, name);
+  if (!link) throw new Error(`no interface ${name}`);
+  return link.index;
+}
+
+/** A bridge that is up. `address`: six bytes. */
+export function makeBridge(
+  netlink: Netlink,
+  name: string,
+  options: { index: number; mtuBytes: number; address: Uint8Array },
+): void {
+  const attributes: Attribute[] = [
+    [IFLA_IFNAME, name],
+    [IFLA_MTU, options.mtuBytes],
+    [IFLA_ADDRESS, options.address],
+    [IFLA_LINKINFO, [[IFLA_INFO_KIND, "bridge"]]],
+  ];
+  newLink(netlink, `make the bridge ${name}`, attributes, options.index);
+}
+
+/** A pair of interfaces: one here, up and a port of the bridge `master`; its peer in another network namespace, down. */
+export function makeVeth(
+  netlink: Netlink,
+  name: string,
+  options: { mtuBytes: number; master: number },
+  peer: { name: string; namespaceFd: number; address: Uint8Array },
+): void {
+  const peerAttributes: Attribute[] = [
+    [IFLA_IFNAME, peer.name],
+    [IFLA_MTU, options.mtuBytes],
+    [IFLA_ADDRESS, peer.address],
+    [IFLA_NET_NS_FD, peer.namespaceFd],
+  ];
+  const peerInfo = Buffer.concat([interfaceInfo({}), encodeAttributes(peerAttributes)]);
+  newLink(netlink, `make the interface ${name}`, [
+    [IFLA_IFNAME, name],
+    [IFLA_MTU, options.mtuBytes],
+    [IFLA_MASTER, options.master],
+    [
+      IFLA_LINKINFO,
+      [
+        [IFLA_INFO_KIND, "veth"],
+        [IFLA_INFO_DATA, [[VETH_INFO_PEER, peerInfo]]],
+      ],
+    ],
+  ]);
+}
+
+/** `index`: which it is to have; else one that is free. */
+function newLink(netlink: Netlink, what: string, attributes: Attribute[], index = 0): void {
+  const body = interfaceInfo({ index, flags: IFF_UP, change: IFF_UP });
+  netlink.request({ type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, what);
+}
+
+/** As a port of the bridge `master`, where that is given. */
+export function setUp(netlink: Netlink, index: number, port?: { master: number; mtuBytes: number }): void {
+  const attributes: Attribute[] = port
+    ? [
+        [IFLA_MASTER, port.master],
+        [IFLA_MTU, port.mtuBytes],
+      ]
+    : [];
+  const body = interfaceInfo({ index, flags: IFF_UP, change: IFF_UP });
+  netlink.request({ type: RTM_NEWLINK, body, attributes }, `set interface ${index} up`);
+}
+
+export function deleteLink(netlink: Netlink, index: number): void {
+  netlink.request({ type: RTM_DELLINK, body: interfaceInfo({ index }) }, `delete interface ${index}`);
+}
+
+export function addAddress(netlink: Netlink, index: number, address: Address, prefix: number): void {
+  const body = Buffer.from([family(address.version), prefix, IFA_F_NODAD, 0, 0, 0, 0, 0]); // struct ifaddrmsg
+  body.writeUInt32LE(index, 4);
+  const bytes = addressBytes(address);
+  const attributes: Attribute[] = [
+    [IFA_LOCAL, bytes],
+    [IFA_ADDRESS, bytes],
+  ];
+  netlink.request({ type: RTM_NEWADDR, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, "add an address");
+}
+
+/** The first IPv4 address that is for others, of the interface with the default route where there is one. */
+export function mainAddress(netlink: Netlink): Address | undefined {
+  const body = Buffer.from([family(4), 0, 0, 0, 0, 0, 0, 0]);
+  const addresses = netlink.dump({ type: RTM_GETADDR, body }, "list addresses").flatMap((payload) => {
+    const local = parseAttributes(payload.subarray(8)).get(IFA_LOCAL);
+    const isForOthers = payload[0] === family(4) && payload[3] === RT_SCOPE_UNIVERSE;
+    return local && isForOthers ? [{ index: payload.readUInt32LE(4), address: toAddress(4, local) }] : [];
+  });
+  if (addresses.length < 2) return addresses[0]?.address;
+  const leading = netlink.dump({ type: RTM_GETROUTE, body: routeInfo(4) }, "list routes").flatMap((payload) => {
+    const attributes = parseAttributes(payload.subarray(12));
+    return payload[0] === family(4) && !attributes.has(RTA_DST) ? [attributes.get(RTA_OIF)?.readUInt32LE(0)] : [];
+  });
+  return (addresses.find(({ index }) => leading.includes(index)) ?? addresses[0])?.address;
+}
+
+/** The way to everywhere else. */
+export function addDefaultRoute(netlink: Netlink, index: number, gateway: Address): void {
+  const attributes: Attribute[] = [
+    [RTA_GATEWAY, addressBytes(gateway)],
+    [RTA_OIF, index],
+  ];
+  const body = routeInfo(gateway.version);
+  netlink.request({ type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, "add the default route");
+}
+
+/** What the routes lead to, default routes apart. */
+export function listRoutes(netlink: Netlink): Subnet[] {
+  return netlink.dump({ type: RTM_GETROUTE, body: Buffer.alloc(12) }, "list routes").flatMap((payload) => {
+    const version = payload[0] === 2 ? 4 : payload[0] === 10 ? 6 : undefined;
+    const destination = parseAttributes(payload.subarray(12)).get(RTA_DST);
+    if (!version || !destination) return [];
+    return [{ ...toAddress(version, destination), prefix: payload[1]! }];
+  });
+}
+
+function toAddress(version: 4 | 6, bytes: Buffer): Address {
+  return { version, value: BigInt(`0x${bytes.toString("hex")}`) };
+}
+
+/** struct ifinfomsg. */
+function interfaceInfo({ index = 0, flags = 0, change = 0 }): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeInt32LE(index, 4);
+  bytes.writeUInt32LE(flags, 8);
+  bytes.writeUInt32LE(change, 12);
+  return bytes;
+}
+
+/** struct rtmsg of a route to everywhere. */
+function routeInfo(version: 4 | 6): Buffer {
+  return Buffer.concat([
+    Buffer.from([family(version), 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC]),
+    u8(RT_SCOPE_UNIVERSE),
+    u8(RTN_UNICAST),
+    Buffer.alloc(4),
+  ]);
+}

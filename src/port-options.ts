@@ -1,0 +1,62 @@
+/** `-p`, `--expose` and `-P` as data: docker/go-connections nat.ParsePortSpec, with its texts. */
+
+import { UsageError } from "./errors.ts";
+import { parseAddress } from "./net/subnets.ts";
+import type { PortBinding } from "./storage/containers.ts";
+
+/** `[ip:][host port[-end]:]container port[-end][/protocol]`: one for each port of the container. */
+export function parsePublish(text: string): PortBinding[] {
+  const [spec = "", protocol = "tcp", ...rest] = text.split("/");
+  const parts = spec.split(":");
+  const ports = parts.pop()!;
+  const hostPorts = parts.pop();
+  const hostAddress = parts.join(":").replace(/^\[(.*)\]$/, "$1");
+  if (!ports) throw new UsageError(`no port specified: ${text}<empty>`);
+  const [from, to] = parseRange(ports, "containerPort");
+  const host = hostPorts ? parseRange(hostPorts, "hostPort") : undefined;
+  if (rest.length) throw new UsageError(`invalid proto: ${[protocol, ...rest].join("/")}`);
+  if (hostAddress && !parseAddress(hostAddress)) throw new UsageError(`invalid IP address: ${hostAddress}`);
+  const kind = checkProtocol(protocol);
+  const [first, last] = host ?? [0, 0];
+  if (host && to > from && last - first !== to - from) {
+    throw new UsageError(`invalid ranges specified for container and host Ports: ${ports} and ${hostPorts}`);
+  }
+  return Array.from({ length: to - from + 1 }, (_, index) => ({
+    port: from + index,
+    protocol: kind,
+    hostAddress,
+    hostPort: host && to > from ? first + index : first,
+    ...(host && to === from && last > first && { hostPortEnd: last }),
+  }));
+}
+
+/** `80`, `80/udp`, `8000-8002/tcp`: `80/tcp` for each. */
+export function parseExpose(text: string): string[] {
+  const [, ports = "", protocol = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
+  const kind = checkProtocol(protocol);
+  if (!/^\d+(-\d+)?$/.test(ports)) throw new UsageError(`invalid range format for --expose: ${text}`);
+  const [from, to] = parseRange(ports, "containerPort");
+  return Array.from({ length: to - from + 1 }, (_, index) => `${from + index}/${kind}`);
+}
+
+/** `-P`: what is exposed and not published otherwise, each at a port that is free. */
+export function publishExposed(exposed: string[], bindings: PortBinding[]): PortBinding[] {
+  return exposed
+    .filter((text) => !bindings.some(({ port, protocol }) => `${port}/${protocol}` === text))
+    .map((text) => parsePublish(text)[0]!);
+}
+
+function parseRange(text: string, what: string): [number, number] {
+  const [from, to = from, ...rest] = text.split("-").map((part) => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
+  const isPort = (port: number | undefined) =>
+    port !== undefined && port >= (what === "hostPort" ? 0 : 1) && port <= 65535;
+  if (rest.length || !isPort(from) || !isPort(to) || from! > to!) throw new UsageError(`invalid ${what}: ${text}`);
+  return [from!, to!];
+}
+
+function checkProtocol(text: string): "tcp" | "udp" {
+  const protocol = text.toLowerCase();
+  if (protocol === "tcp" || protocol === "udp") return protocol;
+  if (protocol === "sctp") throw new UsageError("sctp is not supported: there is no way to forward it without root");
+  throw new UsageError(`invalid proto: ${text}`);
+}

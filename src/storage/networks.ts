@@ -1,0 +1,166 @@
+/** Networks that the user made, and `bridge`, and who is in them now: one folder each, `networks/<name>/`. */
+
+import { join } from "node:path";
+import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "../ns/sys/fs.ts";
+import { isAlive, type ProcessIdentity } from "./containers.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
+import { paths } from "./store.ts";
+import { processTag } from "./tags.ts";
+
+/** `network.json`; never changed. */
+export interface NetworkRecord {
+  version: 1;
+  /** 64 hexadecimal digits. */
+  id: string;
+  name: string;
+  /** RFC 3339, UTC. */
+  created: string;
+  driver: "bridge";
+  /** `10.88.0.0/24`. */
+  subnet: string;
+  gateway: string;
+  /** Where members' addresses are taken from: within the subnet, in the same form. */
+  ipRange?: string;
+  /** There is no way out. */
+  internal: boolean;
+  labels: Record<string, string>;
+  /** As given by `-o`. */
+  options: Record<string, string>;
+  mtuBytes: number;
+}
+
+/** `members/<container id>.json`: of a container that runs. */
+export interface Member {
+  version: 1;
+  container: string;
+  /** 64 hexadecimal digits: Docker's name for a container in a network. */
+  endpointId: string;
+  /** What the others reach it by: its hostname, its name, the first 12 digits of its id, aliases. */
+  names: string[];
+  address: string;
+  /** `02:42:0a:58:00:04`. */
+  mac: string;
+  /** In the container: `eth0`. */
+  interface: string;
+  /** In the network's namespace: the other end of it. */
+  port: string;
+  monitor: ProcessIdentity;
+  /** The monitor's descriptors of the network's namespace, and of sockets in it (netlink(7)), which others take from it. */
+  namespaceFd: number;
+  routeFd: number;
+  netfilterFd: number;
+  /** The network's way out, and the monitor's descriptor of the pipe that ends it when nobody has it open. */
+  slirp?: ProcessIdentity & { exitFd: number };
+}
+
+/** What is there without being made; `bridge` has a record from its first use on. */
+export const predefinedNetworks = ["bridge", "host", "none"];
+
+/** The same on every host. */
+export function predefinedId(name: string): string {
+  return new Bun.CryptoHasher("sha256").update(`pod network ${name}`).digest("hex");
+}
+
+export function networkDir(name: string): string {
+  return join(paths.networks, name);
+}
+
+function membersDir(name: string): string {
+  return join(networkDir(name), "members");
+}
+
+/** For the time in which members come, go or change. Short. */
+export function withNetworkLock<T>(name: string, action: () => T): T {
+  return withLock(`network-${name}`, action);
+}
+
+export function readNetwork(name: string): NetworkRecord | undefined {
+  return readJson<NetworkRecord>(join(networkDir(name), "network.json"));
+}
+
+/** Those that have a record. */
+export function listNetworks(): NetworkRecord[] {
+  return list(paths.networks)
+    .map(readNetwork)
+    .filter((network) => network !== undefined)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** By name, id, or a prefix of the id that fits one only. Throws NotFoundError or ConflictError in Docker's words. */
+export function findNetwork(text: string): NetworkRecord {
+  const named = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text) ? readNetwork(text) : undefined;
+  if (named) return named;
+  const found = /^[0-9a-f]+$/.test(text) ? listNetworks().filter(({ id }) => id.startsWith(text)) : [];
+  if (found.length > 1)
+    throw new ConflictError(`network ${text} is ambiguous (${found.length} matches found based on ID prefix)`);
+  if (!found[0]) throw new NotFoundError(`network ${text} not found`);
+  return found[0];
+}
+
+/** Appears whole. The caller holds the lock `networks`, and has seen that the name is free. */
+export function putNetwork(record: NetworkRecord): void {
+  const temporary = makeTemporaryDir();
+  mkdirSync(join(temporary, "members"), { mode: 0o700 });
+  writeFileSync(join(temporary, "network.json"), JSON.stringify(record, null, 2));
+  mkdirSync(paths.networks, { recursive: true, mode: 0o700 });
+  renameSync(temporary, networkDir(record.name));
+}
+
+/** The caller holds the network's lock, and has seen that nobody is in it. */
+export function deleteNetwork(name: string): void {
+  const temporary = makeTemporaryDir();
+  renameSync(networkDir(name), join(temporary, "network"));
+  rmSync(join(paths.locks, `network-${name}`), { force: true });
+  removeTree(temporary);
+}
+
+/** Those whose monitor lives. */
+export function listMembers(name: string): Member[] {
+  return list(membersDir(name))
+    .map((file) => readJson<Member>(join(membersDir(name), file)))
+    .filter((member) => member !== undefined)
+    .filter(({ monitor }) => isAlive(monitor));
+}
+
+/** Of a container that is in the network now. */
+export function readMember(name: string, container: string): Member | undefined {
+  const member = readJson<Member>(join(membersDir(name), `${container}.json`));
+  return member && isAlive(member.monitor) ? member : undefined;
+}
+
+/** Not synced: after a power cut nothing of it is true anyway. */
+export function putMember(name: string, member: Member): void {
+  const temporary = join(paths.temporary, `${processTag()}-member`);
+  writeFileSync(temporary, JSON.stringify(member), { mode: 0o600 });
+  renameSync(temporary, join(membersDir(name), `${member.container}.json`));
+}
+
+export function deleteMember(name: string, container: string): void {
+  rmSync(join(membersDir(name), `${container}.json`), { force: true });
+}
+
+/** Removes members whose monitor was killed. The networks that had some. */
+export function sweepMembers(): string[] {
+  return list(paths.networks).filter((name) => {
+    const live = new Set(listMembers(name).map(({ container }) => `${container}.json`));
+    const isStale = () => list(membersDir(name)).some((file) => !live.has(file));
+    return isStale() && withNetworkLock(name, () => dropDead(name));
+  });
+}
+
+function dropDead(name: string): boolean {
+  const live = new Set(listMembers(name).map(({ container }) => `${container}.json`));
+  const dead = list(membersDir(name)).filter((file) => !live.has(file));
+  for (const file of dead) rmSync(join(membersDir(name), file), { force: true });
+  return dead.length > 0;
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,61 @@
+import { expect, test } from "bun:test";
+import { type NetworkingOptions, toNetworking } from "../src/network-options.ts";
+
+const none = { aliases: [], dns: [], dnsSearch: [], dnsOptions: [] };
+const networking = (networks: string[], given: Partial<NetworkingOptions> = {}) =>
+  toNetworking({ networks, ...none, ...given });
+
+test("the default network is bridge", () => {
+  const bridge = { mode: "bridge", allowHostLoopback: false, endpoints: [{ network: "bridge", aliases: [] }] };
+  expect(networking([])).toEqual(bridge as never);
+  expect(networking(["bridge"])).toEqual(bridge as never);
+  expect(networking(["default"])).toEqual(bridge as never);
+});
+
+test("podman's and Docker's ways to say who the container is in a network", () => {
+  const endpoint = { network: "n", address: "10.0.0.7", mac: "02:00:00:00:00:07", aliases: ["db", "sql"] };
+  const expected = { mode: "bridge", allowHostLoopback: false, endpoints: [endpoint] };
+  expect(networking(["n:ip=10.0.0.7,mac=02:00:00:00:00:07,alias=db,alias=sql"])).toEqual(expected as never);
+  expect(networking(["name=n,ip=10.0.0.7,mac-address=02-00-00-00-00-07,alias=db,alias=sql"])).toEqual(
+    expected as never,
+  );
+  const options = { ip: "10.0.0.7", mac: "02:00:00:00:00:07", aliases: ["db", "sql"] };
+  expect(networking(["n"], options)).toEqual(expected as never);
+  expect(networking(["n", "m"], options).endpoints).toEqual([endpoint, { network: "m", aliases: [] }]);
+});
+
+test("modes are alone", () => {
+  expect(networking(["none"])).toEqual({ mode: "none", allowHostLoopback: false });
+  expect(networking(["slirp4netns:allow_host_loopback=true"])).toEqual({
+    mode: "slirp4netns",
+    allowHostLoopback: true,
+  });
+  expect(networking(["container:web"])).toEqual({ mode: "container", allowHostLoopback: false, container: "web" });
+  expect(() => networking(["none", "n"])).toThrow("cannot attach both user-defined and non-user-defined network-modes");
+  expect(() => networking(["host"], { ip: "10.0.0.7" })).toThrow("conflicting options");
+});
+
+test("resolvers are kept where they are given", () => {
+  const dns = { servers: ["1.1.1.1"], search: ["example.org"], options: ["ndots:2"] };
+  const given = { dns: dns.servers, dnsSearch: dns.search, dnsOptions: dns.options };
+  expect(networking([], given).dns).toEqual(dns);
+  expect(networking([]).dns).toBeUndefined();
+});
+
+test.each([
+  [["slirp4netns:port_handler=x"], {}, "unknown option of slirp4netns: port_handler=x"],
+  [["none:x"], {}, "network none:x is not supported"],
+  [["n", "n"], {}, 'network "n" is specified multiple times'],
+  [["n:ip"], {}, "invalid field ip: must be a key=value pair"],
+  [["n:color=red"], {}, "invalid field key color"],
+  [["bridge:allow_host_loopback=true"], {}, "invalid field key allow_host_loopback"],
+  [["ip=10.0.0.1"], {}, "network name/id is not specified"],
+  [["../n"], {}, "network ../n not found"],
+  [["n:ip=10.0.0.256"], {}, "invalid IPv4 address: 10.0.0.256"],
+  [["n"], { mac: "02:00" }, "invalid MAC address: 02:00"],
+  [["n"], { mac: "03:00:00:00:00:01" }, "is a multicast address"],
+  [["n"], { aliases: ["a b"] }, 'invalid network alias: "a b"'],
+  [["n"], { dns: ["resolver"] }, "invalid IP address: resolver"],
+] satisfies [string[], Partial<NetworkingOptions>, string][])("%p with %p is refused", (networks, given, text) => {
+  expect(() => networking(networks, given)).toThrow(text);
+});
