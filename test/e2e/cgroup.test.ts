@@ -130,6 +130,22 @@ delegated.test(
   },
 );
 
+delegated.test("a container in another one's network has one too, and leaves none where it can't start", async () => {
+  await runDetached("lender", "sleep 600");
+  const guest = ["--network", "container:lender", "starter", "sleep", "600"];
+  await host.must("run", "-d", "--name", "guest", ...guest);
+  const { cgroup, monitor } = await stateOf("guest");
+  expect(cgroup).toBe(join(ownCgroup()!, `pod-${monitor.pid}`));
+  expect(processesIn(cgroup)).toHaveLength(1);
+  await host.must("pause", "guest");
+  expect(events(cgroup)).toContain("frozen 1");
+  await host.must("rm", "-f", "guest");
+  await host.must("stop", "-t", "0", "lender");
+  expect((await host.pod("run", "--rm", ...guest)).stderr).toContain("cannot join network of a non running container");
+  expect(groups()).toEqual([]);
+  await host.must("rm", "lender");
+});
+
 delegated.test("commit freezes it meanwhile, and a command that dies before it has ended lets it go on", async () => {
   await runDetached("held", "head -c 300000000 /dev/zero >/big; while :; do echo x; sleep 0.01; done");
   const { cgroup } = await stateOf("held");

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Host } from "./harness.ts";
+import { Host, requires } from "./harness.ts";
 
 setDefaultTimeout(60_000);
 const host = new Host();
@@ -109,6 +109,29 @@ test("a container's network is told of: before its start, and after its end", as
     "container destroy",
   ]);
   expect(await actions("-f", "type=network", "-f", "network=host")).toEqual(["network connect", "network disconnect"]);
+});
+
+requires("/dev/net/tun").test("so is each network that it is in, also where it comes or goes later", async () => {
+  for (const name of ["one", "two"]) await host.must("network", "create", "--internal", name);
+  await host.must("run", "-d", "--network", "one", "--name", "member", "starter", "sleep", "100");
+  await host.must("network", "connect", "two", "member");
+  await host.must("network", "disconnect", "one", "member");
+  await host.must("run", "--rm", "--network", "container:member", "starter", "true"); // that is the other's
+  await host.must("rm", "-f", "member");
+  const told = (await events("--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")).split("\n");
+  expect(told.filter((line) => / (one|two|member)$/.test(line))).toEqual([
+    "network create one",
+    "network create two",
+    "container create member",
+    "network connect one",
+    "container start member",
+    "network connect two",
+    "network disconnect one",
+    "container kill member",
+    "container die member",
+    "network disconnect two",
+    "container destroy member",
+  ]);
 });
 
 test("images are told of too, and filters choose", async () => {

@@ -114,6 +114,16 @@ onBothDrivers("--userns", (host) => {
     await host.must("volume", "rm", "data");
   });
 
+  test("in another container's network the ids are mapped as well, and exec finds both", async () => {
+    await host.must("run", "-d", "--name", "lender", "--network", "none", "starter", "sleep", "100");
+    const options = ["--userns", "keep-id", "--network", "container:lender"];
+    await host.must("run", "-d", "--name", "guest", ...options, "starter", "sleep", "100");
+    const network = await host.must("exec", "lender", "readlink", "/proc/1/ns/net");
+    const script = "id -u; readlink /proc/1/ns/net /proc/self/ns/net";
+    expect(await host.must("exec", "guest", "sh", "-c", script)).toBe(`${uid}\n${network}\n${network}`);
+    await host.must("rm", "-f", "guest", "lender");
+  });
+
   for (const [mode, text] of [
     ["auto", "user namespace mode auto is not supported"],
     ["keep-id:uid=99999999", "99999999"],
