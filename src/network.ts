@@ -12,8 +12,8 @@ import {
   type Endpoint,
   findContainer,
   listContainers,
+  nameOf,
   passOver,
-  readContainer,
 } from "./storage/containers.ts";
 import { recordNetworkEvent } from "./storage/events.ts";
 import {
@@ -122,7 +122,7 @@ export function removeNetwork(text: string): string {
   const members = withNetworkLock(name, () => deleteUnlessUsed(name));
   if (members.length === 0) return name;
   const shown = members.map(({ container, endpointId }) => {
-    const owner = readContainer(container)?.record.name ?? container.slice(0, 12);
+    const owner = nameOf(container) ?? container.slice(0, 12);
     return `name:${JSON.stringify(owner)} id:${JSON.stringify(endpointId.slice(0, 12))}`;
   });
   throw new ConflictError(`error while removing network: network ${name} has active endpoints (${shown.join(", ")})`);

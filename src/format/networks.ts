@@ -2,7 +2,7 @@
 
 import { slirpAddresses } from "../net/slirp4netns.ts";
 import type { ListStyle } from "../output.ts";
-import { type Container, type ContainerNetworking, readContainer } from "../storage/containers.ts";
+import { type Container, type ContainerNetworking, nameOf } from "../storage/containers.ts";
 import {
   listMembers,
   listNetworks,
@@ -98,7 +98,7 @@ export function inspectNetwork({ id, name, driver, record }: ShownNetwork) {
 
 function inspectMembers({ name, subnet }: NetworkRecord) {
   return listMembers(name).map(({ container, endpointId, mac, address }) => {
-    const Name = readContainer(container)?.record.name ?? "";
+    const Name = nameOf(container) ?? "";
     const IPv4Address = `${address}/${prefixOf(subnet)}`;
     return [container, { Name, EndpointID: endpointId, MacAddress: mac, IPv4Address, IPv6Address: "" }] as const;
   });

@@ -394,6 +394,16 @@ export function readContainer(id: string, wanted?: (state: ContainerState) => bo
   return record && { record, state };
 }
 
+/** Undefined where it is gone, or its record damaged. */
+export function nameOf(id: string): string | undefined {
+  try {
+    return readRecord(id)?.name;
+  } catch (error) {
+    if (error instanceof DamagedContainerError) return undefined;
+    throw error;
+  }
+}
+
 /**
  * A container runs as long as its monitor does: its first process dies with it, unless it has gained privileges by a
  * setuid program (PR_SET_PDEATHSIG), and then repairContainers ends it. What it would have exited with is unknown.
