@@ -1,16 +1,30 @@
 /** Work that is done in a copy of this process, since it changes what can't be changed back: namespaces. */
 
 import { formatError, PodError } from "./errors.ts";
+import { POLLIN } from "./ns/constants.ts";
 import { receive, send } from "./ns/stage.ts";
-import { socketPair } from "./ns/sys/descriptor.ts";
+import { poll, socketPair } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { fork } from "./ns/sys/fork.ts";
-import { waitPid } from "./ns/sys/process.ts";
+import { kill, waitPid } from "./ns/sys/process.ts";
 
 type Answer = { failure?: string };
 
-/** Begins it. The function that comes back waits for its end: the descriptors that it returns, or a throw of what it threw. */
-export function inCopy(work: () => number[]): () => number[] {
+const SIGKILL = 9;
+const copies = 3;
+const patienceMs = 10_000; // what takes some milliseconds
+
+/** The descriptors that `work` returns; throws what it throws. A copy may hang, or be ended by the engine: then another does it (ns/sys/fork.ts). */
+export function inCopy(work: () => number[]): number[] {
+  for (let count = 0; count < copies; count++) {
+    const answer = answerOf(work);
+    if (answer?.message.failure !== undefined) throw new PodError(answer.message.failure);
+    if (answer) return answer.fds;
+  }
+  throw new PodError("a copy of this process ended before its work was done");
+}
+
+function answerOf(work: () => number[]): { message: Answer; fds: number[] } | undefined {
   const [channel, remote] = socketPair("packets");
   const pid = fork(() => {
     close(channel);
@@ -23,12 +37,10 @@ export function inCopy(work: () => number[]): () => number[] {
     }
   });
   close(remote);
-  return () => {
-    const answer = receive<Answer>(channel);
-    close(channel);
-    waitPid(pid, true);
-    if (!answer) throw new PodError("a copy of this process ended before its work was done");
-    if (answer.message.failure !== undefined) throw new PodError(answer.message.failure);
-    return answer.fds;
-  };
+  const hasSpoken = poll([{ fd: channel, events: POLLIN }], patienceMs)[0] !== 0;
+  const answer = hasSpoken ? receive<Answer>(channel) : undefined;
+  close(channel);
+  if (!hasSpoken) kill(pid, SIGKILL);
+  waitPid(pid, true);
+  return answer;
 }

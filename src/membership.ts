@@ -195,14 +195,14 @@ function takeSegment(members: Member[]): Segment | undefined {
     const namespaceFd = openOf(monitor, theirs.namespaceFd, O_RDONLY);
     if (namespaceFd === undefined) continue;
     const sockets = takeSockets(monitor, [theirs.routeFd, theirs.netfilterFd]);
-    const [routeFd, netfilterFd] = sockets ?? inCopy(() => openSocketsIn(namespaceFd))();
+    const [routeFd, netfilterFd] = sockets ?? inCopy(() => openSocketsIn(namespaceFd));
     return { namespaceFd, routeFd: routeFd!, netfilterFd: netfilterFd! };
   }
   return undefined;
 }
 
 function makeSegment(mtuBytes: number): Segment {
-  const [namespaceFd, routeFd, netfilterFd] = inCopy(() => makeSegmentHere(mtuBytes))() as [number, number, number];
+  const [namespaceFd, routeFd, netfilterFd] = inCopy(() => makeSegmentHere(mtuBytes)) as [number, number, number];
   return { namespaceFd, routeFd, netfilterFd };
 }
 
