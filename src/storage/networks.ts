@@ -1,10 +1,10 @@
 /** Networks that the user made, and `bridge`, and who is in them now: one folder each, `networks/<name>/`. */
 
 import { join } from "node:path";
-import { ConflictError, hasCode, NotFoundError } from "../errors.ts";
+import { ConflictError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "../ns/sys/fs.ts";
 import { isAlive, type ProcessIdentity } from "./containers.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 import { processTag } from "./tags.ts";
 
@@ -79,10 +79,10 @@ export function readNetwork(name: string): NetworkRecord | undefined {
   return readJson<NetworkRecord>(join(networkDir(name), "network.json"));
 }
 
-/** Those that have a record. */
+/** Those that have a record; damaged ones are passed over. */
 export function listNetworks(): NetworkRecord[] {
   return list(paths.networks)
-    .map(readNetwork)
+    .map((name) => readUndamaged<NetworkRecord>(join(networkDir(name), "network.json")))
     .filter((network) => network !== undefined)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -102,7 +102,7 @@ export function findNetwork(text: string): NetworkRecord {
 export function putNetwork(record: NetworkRecord): void {
   const temporary = makeTemporaryDir();
   mkdirSync(join(temporary, "members"), { mode: 0o700 });
-  writeFileSync(join(temporary, "network.json"), JSON.stringify(record, null, 2));
+  writeFileAtomic(join(temporary, "network.json"), JSON.stringify(record, null, 2));
   mkdirSync(paths.networks, { recursive: true, mode: 0o700 });
   renameSync(temporary, networkDir(record.name));
 }
@@ -118,18 +118,18 @@ export function deleteNetwork(name: string): void {
 /** Those whose monitor lives. */
 export function listMembers(name: string): Member[] {
   return list(membersDir(name))
-    .map((file) => readJson<Member>(join(membersDir(name), file)))
+    .map((file) => readUndamaged<Member>(join(membersDir(name), file)))
     .filter((member) => member !== undefined)
     .filter(({ monitor }) => isAlive(monitor));
 }
 
 /** Of a container that is in the network now. */
 export function readMember(name: string, container: string): Member | undefined {
-  const member = readJson<Member>(join(membersDir(name), `${container}.json`));
+  const member = readUndamaged<Member>(join(membersDir(name), `${container}.json`));
   return member && isAlive(member.monitor) ? member : undefined;
 }
 
-/** Not synced: after a power cut nothing of it is true anyway. */
+/** Not synced: after a power cut nothing of it is true anyway, and it may be empty. */
 export function putMember(name: string, member: Member): void {
   const temporary = join(paths.temporary, `${processTag()}-member`);
   writeFileSync(temporary, JSON.stringify(member), { mode: 0o600 });
@@ -154,6 +154,16 @@ function dropDead(name: string): boolean {
   const dead = list(membersDir(name)).filter((file) => !live.has(file));
   for (const file of dead) rmSync(join(membersDir(name), file), { force: true });
   return dead.length > 0;
+}
+
+/** Undefined also where it is no JSON. */
+function readUndamaged<T>(path: string): T | undefined {
+  try {
+    return readJson<T>(path);
+  } catch (error) {
+    if (error instanceof PodError) return undefined;
+    throw error;
+  }
 }
 
 function list(directory: string): string[] {

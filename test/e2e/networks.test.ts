@@ -1,6 +1,8 @@
 /** Networks that the user makes: the commands, several at once, connecting and disconnecting while containers run. */
 
 import { beforeAll, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Host, onBothDrivers, requires } from "./harness.ts";
 
 requires("/dev/net/tun").describe("with a way out", () => {
@@ -165,6 +167,13 @@ requires("/dev/net/tun").describe("with a way out", () => {
       await start("hosted", "--network", "host");
       expect(await within("hosted", "echo ok")).toBe("ok\n");
       await host.must("rm", "-f", "hosted");
+    });
+
+    test("a member's file that a power cut has emptied keeps nobody from anything", async () => {
+      const file = join(host.dataDir, "networks/mine/members", `${"0".repeat(64)}.json`);
+      writeFileSync(file, "");
+      await host.pod("rm", "-f", "nosuch");
+      expect(existsSync(file)).toBe(false);
     });
 
     test("none and host have no networks besides", async () => {
