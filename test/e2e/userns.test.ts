@@ -119,7 +119,7 @@ onBothDrivers("--userns", (host) => {
     const options = ["--userns", "keep-id", "--network", "container:lender"];
     await host.must("run", "-d", "--name", "guest", ...options, "starter", "sleep", "100");
     const network = await host.must("exec", "lender", "readlink", "/proc/1/ns/net");
-    const script = "id -u; readlink /proc/1/ns/net /proc/self/ns/net";
+    const script = "id -u; readlink /proc/1/ns/net; readlink /proc/self/ns/net";
     expect(await host.must("exec", "guest", "sh", "-c", script)).toBe(`${uid}\n${network}\n${network}`);
     await host.must("rm", "-f", "guest", "lender");
   });
