@@ -298,6 +298,15 @@ onBothDrivers("volumes", (host) => {
     expect(readdirSync(join(host.dataDir, "tmp"))).toEqual([]);
   });
 
+  test("what a killed command had half moved into a volume is all there for the next container, whatever its image has", async () => {
+    const volume = join(host.dataDir, "volumes/half");
+    await host.must("volume", "create", "half");
+    const make = "mkdir $0/filled && touch $0/filled/two $0/_data/one"; // as it is between two renames
+    await host.must("unshare", "sh", "-c", make, volume);
+    expect(await host.shOutput("ls /d", "-v", "half:/d")).toBe("one\ntwo");
+    await host.must("volume", "rm", "half");
+  });
+
   test("prune takes the anonymous ones that nobody uses, and with -a all of them", async () => {
     await host.must("volume", "create", "named");
     await host.must("volume", "create", "kept", "--label", "keep");
