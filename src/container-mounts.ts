@@ -53,7 +53,7 @@ import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { imageMount } from "./storage/drivers.ts";
 import { readSecret } from "./storage/secrets.ts";
-import { copyAttributes, fillVolumes, withVolume } from "./storage/volume-fill.ts";
+import { copyAttributes, fillVolumes, settleVolumes, withVolume } from "./storage/volume-fill.ts";
 import { putVolumes, readVolume, volumeData, withVolumesLock } from "./storage/volumes.ts";
 
 /** `rootfs`: where the root file system is mounted. Returns what takes the mounts off again. Throws PodError. */
@@ -67,6 +67,7 @@ export function prepareMounts(record: ContainerRecord, rootfs: string, isFirst: 
   try {
     if (isFirst && volumesOf(record).length > 0) withVolumesLock(() => putVolumes(mounts)); // the command may have been killed before it did
     for (const each of mounts) checkSource(each);
+    settleVolumes(mounts);
     if (isFirst) {
       if (record.userns?.mode === "keep-id") addAccount(rootfs, record.userns, record.process.workingDir);
       fillVolumes(mounts, root);

@@ -22,7 +22,7 @@ import { close, open } from "./ns/sys/file.ts";
 import { moveMount, openTree, setMountAttributes } from "./ns/sys/namespace.ts";
 import { type Container, type ContainerRecord, containerDir, isAlive } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
-import { fillVolumes } from "./storage/volume-fill.ts";
+import { fillVolumes, settleVolumes } from "./storage/volume-fill.ts";
 import { volumeData } from "./storage/volumes.ts";
 
 /**
@@ -46,6 +46,7 @@ function inMountedRoot<T>({ record, state }: Container, action: (rootFd: number)
     const rootFd = openTree(AT_FDCWD, rootfs.path, OPEN_TREE_CLOEXEC);
     if (record.readonlyRootfs) setMountAttributes(rootFd, { set: MOUNT_ATTR_RDONLY }, "/");
     try {
+      settleVolumes(record.mounts);
       if (!state.started) fillVolumes(record.mounts, rootFd); // else it would be too late once there is a file in one
       for (const bind of [...ownFiles(record), ...bindsOf(record)]) mountBind(rootFd, bind);
       return action(rootFd);

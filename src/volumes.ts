@@ -3,7 +3,7 @@
 import { O_DIRECTORY, O_RDONLY } from "./ns/constants.ts";
 import { close, open } from "./ns/sys/file.ts";
 import { repairContainers } from "./repair.ts";
-import { decompress } from "./storage/decompress.ts";
+import { decompress, decompressByProgram } from "./storage/decompress.ts";
 import { packTree } from "./storage/pack.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
 import { unpackStreamInto } from "./storage/unpack.ts";
@@ -24,12 +24,12 @@ export function exportVolume(name: string, write: (bytes: Uint8Array) => void): 
 }
 
 /**
- * Unpacks an archive, gzip, zstd or plain, `-` for stdin, into a volume: an empty one gets all of it or nothing, one that has
+ * Unpacks an archive, compressed or plain, `-` for stdin, into a volume: an empty one gets all of it or nothing, one that has
  * files is unpacked into as tar(1) does.
  */
 export async function importVolume(name: string, source: string): Promise<void> {
   findVolume(name);
-  const bytes = decompress(source === "-" ? readDescriptor(0) : readFile(source));
+  const bytes = decompress(decompressByProgram(source === "-" ? readDescriptor(0) : readFile(source)));
   await withVolumeAsync(name, async (dataDir) => {
     if (!isEmpty(dataDir)) return await unpackIntoFolder(dataDir, bytes);
     const staged = stageFilling();

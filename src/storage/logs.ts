@@ -97,6 +97,22 @@ export class LogReader {
     this.indexAt = seekData(this.index, 0)?.start ?? 0;
     this.dataAt = this.begin();
     this.skip = range.tail === undefined ? 0 : tailStart(this.data, range.tail, this.dataAt);
+    if (this.skip > this.dataAt) this.seek(this.skip);
+  }
+
+  /** To the record of the chunk in which this place lies. Those in holes are earlier than all. */
+  private seek(position: number): void {
+    let [low, high] = [this.indexAt / recordBytes, Math.floor(fstatSync(this.index).size / recordBytes)];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.recordAt(middle * recordBytes)?.end ?? 0) <= position) low = middle + 1;
+      else high = middle;
+    }
+    const previous = low > 0 ? this.recordAt((low - 1) * recordBytes) : undefined;
+    if (!previous || previous.end <= this.dataAt) return;
+    this.dataAt = previous.end;
+    this.indexAt = low * recordBytes;
+    this.recordsLeft = Buffer.alloc(0);
   }
 
   /** The next chunk that is there; undefined where there is none yet. Its buffer is used again. Throws where it has been cut off. */

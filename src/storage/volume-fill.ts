@@ -49,6 +49,11 @@ export async function withVolumeAsync<T>(name: string, action: (dataDir: string)
   }
 }
 
+/** What a killed process had begun to put into them is ended: nobody is to see a part of it. */
+export function settleVolumes(mounts: ContainerMount[]): void {
+  for (const mount of mounts) if (mount.type === "volume") withVolume(mount.name, () => {});
+}
+
 /** Empty volumes get what the image has where they are mounted; `root` is the container's. In the user's namespace. */
 export function fillVolumes(mounts: ContainerMount[], root: number): void {
   for (const mount of mounts) {

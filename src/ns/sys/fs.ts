@@ -28,6 +28,7 @@ export { close as closeSync, fsync as fsyncSync };
 const EEXIST = 17;
 const ENOENT = 2;
 const W_OK = 2;
+const R_OK = 4;
 
 const openFlags = {
   r: O_RDONLY,
@@ -99,18 +100,17 @@ export function existsSync(path: string): boolean {
   return c.faccessat(AT_FDCWD, cstring(path), 0) === 0;
 }
 
-/** Whether this user may read and write it: faccessat(2). */
+/** Whether this user, by the real uid, may read and write it: access(2). */
 export function canAccess(path: string): boolean {
-  return c.faccessat(AT_FDCWD, cstring(path), 6 /* R_OK | W_OK */) === 0;
+  return c.faccessat(AT_FDCWD, cstring(path), R_OK | W_OK) === 0;
+}
+
+export function canWrite(path: string): boolean {
+  return c.faccessat(AT_FDCWD, cstring(path), W_OK) === 0;
 }
 
 /** What statx(2) tells, and whether it is a directory or a file. */
 export type Stats = Status & { isDirectory(): boolean; isFile(): boolean; mtimeMs: number };
-
-/** As the real uid: access(2). */
-export function canWrite(path: string): boolean {
-  return c.faccessat(AT_FDCWD, cstring(path), W_OK) === 0;
-}
 
 export function lstatSync(path: string): Stats {
   return withKind(statAt(AT_FDCWD, path));
