@@ -163,10 +163,11 @@ onBothDrivers("pod logs", (host) => {
   });
 
   test("who runs it gets all of its output, however slow and however small the log; one that attached later is told", async () => {
-    const options = ["--log-opt", "max-size=1m", "--network", "none"];
+    const small = ["--log-opt", "max-size=1m"];
     const script = "seq 1 4000000";
-    const slow = piped("(sleep 2; tail -n 1)", "run", "--rm", ...options, "starter", "sh", "-c", script);
-    await run("flood", `read x; ${script}`, "-di", ...options);
+    const options = ["--rm", "--network", "none", ...small];
+    const slow = piped("(sleep 2; tail -n 1)", "run", ...options, "starter", "sh", "-c", script);
+    expect(await run("flood", `read x; ${script}`, "-di", ...small)).toMatchObject({ code: 0 });
     const over = join(host.work, "over");
     const late = piped(`(until [ -e ${over} ]; do sleep 0.1; done; cat >/dev/null)`, "attach", "flood");
     const attached = [
