@@ -19,9 +19,17 @@ import { mountRootfs } from "./ns/mountrootfs.ts";
 import { unshareMounts } from "./ns/prestart.ts";
 import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";
 import { close, open } from "./ns/sys/file.ts";
-import { moveMount, openTree, setMountAttributes } from "./ns/sys/namespace.ts";
-import { type Container, type ContainerRecord, containerDir, isAlive } from "./storage/containers.ts";
+import { moveMount, openTree, setMountAttributes, unlessErrno } from "./ns/sys/namespace.ts";
+import {
+  type Container,
+  type ContainerRecord,
+  containerDir,
+  isAlive,
+  type ProcessIdentity,
+  readContainer,
+} from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
+import { lockRoot } from "./storage/root-lock.ts";
 import { fillVolumes, settleVolumes } from "./storage/volume-fill.ts";
 import { volumeData } from "./storage/volumes.ts";
 
@@ -29,14 +37,37 @@ import { volumeData } from "./storage/volumes.ts";
  * Calls `action` with a descriptor of the root. It runs in a copy of this process, and what it returns must be fit for
  * JSON: one that does not run is mounted there, where nobody else sees it. In the user's namespace.
  */
-export function inContainerRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {
+export function inContainerRoot<T>({ id, name }: ContainerRecord, action: (rootFd: number) => T): T {
   return runInChild(() => {
-    const running = state.status === "running" && state.init;
-    if (!running) return inMountedRoot({ record, state }, action);
-    const rootFd = open(`/proc/${running.pid}/root`, O_PATH | O_DIRECTORY);
-    if (!isAlive(running)) throw new NotFoundError(`container ${record.name} has just ended`); // asked after opening: it was that very process
-    return action(rootFd);
+    for (;;) {
+      const lockFd = lockRoot(id, false);
+      try {
+        const container = readContainer(id);
+        if (!container) throw new NotFoundError(`No such container: ${name}`);
+        const { status, init } = container.state;
+        const isRunning = status === "running" && init;
+        const rootFd = isRunning ? openRoot(init) : undefined;
+        if (rootFd !== undefined) return action(rootFd);
+        if (!isRunning && lockFd !== undefined) return inMountedRoot(container, action);
+      } finally {
+        if (lockFd !== undefined) close(lockFd);
+      }
+      Bun.sleepSync(pauseMs); // it starts or ends just now, or another command looks into it
+    }
   });
+}
+
+const pauseMs = 2;
+
+/** Undefined where that process has just ended: it is compared after opening. */
+function openRoot(init: ProcessIdentity): number | undefined {
+  let rootFd: number | undefined;
+  unlessErrno(["ENOENT", "ESRCH"], () => {
+    rootFd = open(`/proc/${init.pid}/root`, O_PATH | O_DIRECTORY);
+  });
+  if (rootFd === undefined || isAlive(init)) return rootFd;
+  close(rootFd);
+  return undefined;
 }
 
 function inMountedRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {

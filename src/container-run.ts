@@ -42,6 +42,7 @@ import { rootfsMount } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { layerDir } from "./storage/layers.ts";
 import { recordDeath, recordStart } from "./storage/life-events.ts";
+import { lockRoot } from "./storage/root-lock.ts";
 import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 import { type Client, type ContainerStreams, Streams } from "./streams.ts";
 
@@ -57,6 +58,7 @@ export type Launch = Extract<ClientMessage, { kind: "launch" }>;
 export class ContainerRun {
   private state: ContainerState = { status: "created" };
   private readonly log: ContainerLog;
+  private rootLock: number | undefined;
   private rootfs: MountedRootfs | undefined;
   private releaseMounts = () => {};
   private network: ContainerNetwork | undefined;
@@ -100,6 +102,7 @@ export class ContainerRun {
     this.network = networkOf(record);
     this.ports = this.openPorts(record);
     if (!this.container.state.started) takeRootAttributes(record);
+    this.rootLock = lockRoot(record.id, true);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.prepareMounts(this.rootfs.path);
     const { restartCount } = this.container.state;
@@ -482,6 +485,7 @@ export class ContainerRun {
     this.network?.release();
     this.releaseMounts();
     this.rootfs?.unmount();
+    if (this.rootLock !== undefined) close(this.rootLock);
     if (this.cgroup !== undefined) removeCgroup(this.cgroup);
     this.log.close();
   }

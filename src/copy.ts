@@ -62,7 +62,7 @@ export function unpackIntoContainer(fd: number, container: string, target: strin
 
 function inRoot<T>(event: string, name: string, path: string, action: (rootFd: number) => T): T {
   const container = findContainer(name);
-  const result = unlessRemoved(container.record, () => inContainerRoot(container, action));
+  const result = unlessRemoved(container.record, () => inContainerRoot(container.record, action));
   recordContainerEvent(event, container.record, { path });
   return result;
 }

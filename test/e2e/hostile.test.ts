@@ -140,6 +140,16 @@ test("rm beside cp, commit and diff leaves no folder, and the others say that th
   expect(readdirSync(join(host.dataDir, "containers"))).toEqual([]);
 });
 
+test("commands that look into one container at once take turns, and so does its start", async () => {
+  await host.must("create", "--name", "shared", "starter", "true");
+  for (let round = 0; round < 10; round++) {
+    const copies = ["one", "two", "three"].map((name) => host.pod("cp", "shared:/bin/busybox", name));
+    const results = await Promise.all([...copies, host.pod("start", "-a", "shared")]);
+    for (const { code, stderr } of results) expect({ code, stderr }).toMatchObject({ code: 0 });
+  }
+  await host.must("rm", "-f", "shared");
+});
+
 test("a container that stops what is started in it stops neither its health checks nor Ctrl-C of exec", async () => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a shell's
   const others = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p -gt 3 ] && [ $p != $$ ] && kill -STOP $p; done";
