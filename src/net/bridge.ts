@@ -16,7 +16,8 @@ import { tapName } from "./slirp4netns.ts";
 import { parseAddress, parseSubnet } from "./subnets.ts";
 
 const bridgeName = "pod0";
-const bridgeIndex = 2; // in a namespace that has only a loopback interface, 1
+/** Chosen, so that nobody has to ask for it; high, since the kernel gives a new namespace tunnels where it has such modules. */
+export const bridgeIndex = 1 << 16;
 const bridgeHardware = "02:42:00:00:00:00"; // given, or it would be the lowest of the ports', and change with them
 
 /** A container's interface in a network, and the port that it is connected to. */

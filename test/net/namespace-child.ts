@@ -1,5 +1,6 @@
 /** Run in a new network namespace (and user namespace): makes a bridge with two guarded members, and prints what came of it. */
 
+import { bridgeIndex } from "../../src/net/bridge.ts";
 import { guardPort } from "../../src/net/guard.ts";
 import {
   addAddress,
@@ -32,7 +33,9 @@ const spaces = [4, 5].map((last) => {
 
 const netlink = openNetlink();
 const netfilter = openNetlink(NETLINK_NETFILTER);
-makeBridge(netlink, "pod0", { index: 2, mtuBytes: 65520, address: hardware(1) });
+// Where the kernel has such modules, a new namespace has tunnels, which have the indexes from 2 on.
+makeBridge(netlink, "tunl0", { index: 2, mtuBytes: 1500, address: hardware(2) });
+makeBridge(netlink, "pod0", { index: bridgeIndex, mtuBytes: 65520, address: hardware(1) });
 const master = linkIndex(netlink, "pod0");
 let again = "";
 try {
