@@ -1,5 +1,6 @@
 /** Network interfaces, their addresses and routes, in the network namespace that this process is in: rtnetlink(7). */
 
+import { unlessErrno } from "../ns/sys/namespace.ts";
 import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes, u8 } from "./netlink.ts";
 import type { Netlink } from "./netlink-socket.ts";
 import { type Address, addressBytes, type Subnet } from "./subnets.ts";
@@ -152,14 +153,17 @@ export function mainAddress(netlink: Netlink): Address | undefined {
   return (addresses.find(({ index }) => leading.includes(index)) ?? addresses[0])?.address;
 }
 
-/** The way to everywhere else. */
+/** The way to everywhere else. One that the container has made itself stays. */
 export function addDefaultRoute(netlink: Netlink, index: number, gateway: Address): void {
   const attributes: Attribute[] = [
     [RTA_GATEWAY, addressBytes(gateway)],
     [RTA_OIF, index],
   ];
   const body = routeInfo(gateway.version);
-  netlink.request({ type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, "add the default route");
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  unlessErrno(["EEXIST"], () =>
+    netlink.request({ type: RTM_NEWROUTE, flags, body, attributes }, "add the default route"),
+  );
 }
 
 /** What the routes lead to, default routes apart. */
