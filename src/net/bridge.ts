@@ -80,6 +80,15 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   addAddress(inside, index, address, parseSubnet(plug.subnet)!.prefix);
   setUp(inside, index);
   if (plug.gateway) addDefaultRoute(inside, index, parseAddress(plug.gateway)!);
+  waitUp(network, plug.port);
+}
+
+const upPatienceMs = 1000;
+
+/** The kernel tells a bridge some time later that its port has a carrier: the first frame would be lost, and ARP asks again after a second. */
+function waitUp(network: Netlink, port: string): void {
+  const deadline = performance.now() + upPatienceMs;
+  while (!findLink(network, port)?.isUp && performance.now() < deadline) Bun.sleepSync(0.2);
 }
 
 /** Both ends go. A port that is not there has gone with its container. */
@@ -97,8 +106,10 @@ export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () =
   const deadline = performance.now() + tapPatienceMs;
   for (;;) {
     const tap = findLink(network, tapName);
-    if (tap?.master) return;
-    if (tap) return setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+    if (tap) {
+      if (!tap.master) setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+      return waitUp(network, tapName);
+    }
     if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
     Bun.sleepSync(0.5);
   }
