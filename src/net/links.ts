@@ -1,4 +1,4 @@
-/** Network interfaces, their addresses and routes, in the network namespace that this process is in: rtnetlink(7). */
+/** Network interfaces, their addresses and routes, in the network namespace that the socket was opened in: rtnetlink(7). */
 
 import { unlessErrno } from "../ns/sys/namespace.ts";
 import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes, u8 } from "./netlink.ts";
