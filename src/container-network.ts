@@ -7,6 +7,7 @@ import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
 import { type Place, setGateway } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
+import { alreadyIn } from "./networks.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
@@ -166,6 +167,7 @@ class BridgeNetworks implements ContainerNetwork {
   }
 
   join(endpoint: Endpoint): void {
+    if (this.#names.includes(endpoint.network)) throw alreadyIn(this.record.name, endpoint.network);
     const used = this.#memberships.map(({ interfaceName }) => interfaceName);
     const free = Array.from({ length: used.length + 1 }, (_, index) => `eth${index}`).find(
       (name) => !used.includes(name),
@@ -176,6 +178,7 @@ class BridgeNetworks implements ContainerNetwork {
       membership.waitReady();
       membership.plugIn(this.#container!, isLeading);
     } catch (error) {
+      membership.unplug();
       membership.leave();
       throw error;
     }

@@ -24,10 +24,12 @@ import { pidfdGetFd, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns
 import { type ContainerRecord, type Endpoint, identify, isAlive, type ProcessIdentity } from "./storage/containers.ts";
 import {
   deleteMember,
+  dropDead,
   listMembers,
   type Member,
   type NetworkRecord,
   networkDir,
+  networksWithDead,
   putMember,
   readMember,
   readNetwork,
@@ -61,6 +63,7 @@ export class Membership {
       const network = readNetwork(known.name); // it may have been removed meanwhile
       if (!network) throw new NotFoundError(`network ${known.name} not found`);
       const others = listMembers(network.name);
+      endDead(network.name, others);
       const address = takeAddress(network, others, endpoint.address);
       const segment = takeSegment(others) ?? makeSegment(network.mtuBytes);
       const membership = new Membership(network, {
@@ -272,16 +275,34 @@ function reap({ pid, pidfd }: WayOut): void {
   unlessErrno(["ECHILD"], () => waitPid(pid, false));
 }
 
+/** Ends what is left of members whose monitor was killed. Returns the networks that had some. */
+export function sweepMembers(): string[] {
+  return networksWithDead().filter((name) => withNetworkLock(name, () => endDead(name, listMembers(name))));
+}
+
+/**
+ * Their ports go too: another container may have the same interface (`--network container:…`), and would go on with an
+ * address that is free now. False where there are none. The caller holds the lock.
+ */
+function endDead(name: string, live: Member[]): boolean {
+  const { count, ports } = dropDead(name, live);
+  const segment = ports.length ? takeSegment(live) : undefined; // without a live member it has gone
+  if (segment) {
+    for (const port of ports) unplug(segment, port);
+    closeSegment(segment);
+  }
+  return count > 0;
+}
+
 /** Of a container that runs: the others find it by its new name. */
-export function renameMember({ id, name, network }: ContainerRecord, newName: string): void {
-  const networks = (network.endpoints ?? []).map((endpoint) => endpoint.network);
-  for (const each of networks) {
-    withNetworkLock(each, () => {
-      const member = readMember(each, id);
+export function renameMember(record: ContainerRecord, newName: string): void {
+  const { endpoints = [] } = record.network;
+  for (const endpoint of endpoints) {
+    withNetworkLock(endpoint.network, () => {
+      const member = readMember(endpoint.network, record.id);
       if (!member) return;
-      const [hostname, ...others] = member.names.filter((known) => known !== name);
-      putMember(each, { ...member, names: [...new Set([hostname!, newName, ...others])] });
+      putMember(endpoint.network, { ...member, names: namesOf({ ...record, name: newName }, endpoint) });
     });
   }
-  if (networks.length) rewriteHosts(networks);
+  if (endpoints.length) rewriteHosts(endpoints.map(({ network }) => network));
 }

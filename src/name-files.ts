@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { slirpAddresses } from "./net/slirp4netns.ts";
 import { hostAddress, resolverOf } from "./networks.ts";
-import { O_RDWR } from "./ns/constants.ts";
+import { O_NONBLOCK, O_RDWR } from "./ns/constants.ts";
 import { close, ftruncate, open, readDescriptor, statAt } from "./ns/sys/file.ts";
 import { existsSync, readFileSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
@@ -123,10 +123,13 @@ export function replaceMarked(text: string, lines: string[]): string {
   return `${[...kept, ...lines.map((line) => line + mark)].join("\n")}\n`;
 }
 
-/** The file stays the same one, since it is mounted; never empty for who reads it meanwhile. */
+/**
+ * The file stays the same one, since it is mounted; never empty for who reads it meanwhile. A container that has a lease on
+ * its file (fcntl(2), F_SETLEASE), for which open(2) else waits 45 seconds, keeps it as it is.
+ */
 function writeInPlace(path: string, change: (text: string) => string): void {
-  unlessErrno(["ENOENT"], () => {
-    const fd = open(path, O_RDWR);
+  unlessErrno(["ENOENT", "EAGAIN"], () => {
+    const fd = open(path, O_RDWR | O_NONBLOCK);
     try {
       if (statAt(fd, "").size > hostsLimitBytes) return;
       const before = readDescriptor(fd, path);

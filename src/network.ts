@@ -5,9 +5,10 @@ import { Control } from "./control.ts";
 import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { toEndpoint } from "./network-options.ts";
-import { defaultNetwork, requireNetwork } from "./networks.ts";
+import { alreadyIn, defaultNetwork, requireNetwork } from "./networks.ts";
 import {
   type Container,
+  type ContainerRecord,
   changeRecord,
   type Endpoint,
   findContainer,
@@ -31,13 +32,12 @@ import {
 export function connect(networkText: string, containerText: string, as: Omit<Endpoint, "network">): void {
   const network = networkText === defaultNetwork ? requireNetwork(networkText) : existing(networkText);
   const container = connectable(containerText);
-  const { record } = container;
-  const endpoints = record.network.endpoints ?? [];
-  if (endpoints.some((each) => each.network === network.name)) {
-    throw new ConflictError(`endpoint with name ${record.name} already exists in network ${network.name}`);
-  }
   const endpoint = toEndpoint(network.name, as);
-  change(container, [...endpoints, endpoint], { kind: "connect", endpoint });
+  const edit: Edit = (endpoints, { name }) => {
+    if (!endpoints.some((each) => each.network === network.name)) return [...endpoints, endpoint];
+    throw alreadyIn(name, network.name);
+  };
+  change(container, edit, { kind: "connect", endpoint });
 }
 
 /** With `force` also where the container is gone: nothing of it is in the network then. */
@@ -50,14 +50,16 @@ export function disconnect(networkText: string, containerText: string, { force }
     if (force && error instanceof NotFoundError) return;
     throw error;
   }
-  const { record } = container;
-  const endpoints = record.network.endpoints ?? [];
-  const others = endpoints.filter((each) => each.network !== network.name);
-  if (others.length === endpoints.length) {
-    throw new NotFoundError(`container ${record.id} is not connected to network ${network.name}`);
-  }
-  change(container, others, { kind: "disconnect", network: network.name });
+  const edit: Edit = (endpoints, { id }) => {
+    const others = endpoints.filter((each) => each.network !== network.name);
+    if (others.length < endpoints.length) return others;
+    throw new NotFoundError(`container ${id} is not connected to network ${network.name}`);
+  };
+  change(container, edit, { kind: "disconnect", network: network.name });
 }
+
+/** A container's endpoints as they are to be. Throws where that can't be. */
+type Edit = (endpoints: Endpoint[], record: ContainerRecord) => Endpoint[];
 
 /** `host` and `none` have no record, and nobody can be connected to them later. */
 function existing(text: string): NetworkRecord {
@@ -83,20 +85,22 @@ function connectable(text: string): Container {
   throw new PodError(`a container with --network ${mode} cannot be connected to networks`);
 }
 
-function change({ record, state }: Container, endpoints: Endpoint[], message: ClientMessage): void {
-  const network = { ...record.network, endpoints };
-  if (state.status === "running") ask(record.id, message, network);
-  changeRecord(record.id, { network });
+/** Edited twice: before anything is done, and where it is written, since others may have changed it meanwhile. */
+function change({ record, state }: Container, edit: Edit, message: ClientMessage): void {
+  edit(record.network.endpoints ?? [], record);
+  if (state.status === "running") ask(record.id, message);
+  changeRecord(record.id, (current) => {
+    const endpoints = edit(current.network.endpoints ?? [], current);
+    return { network: { ...current.network, endpoints } };
+  });
 }
 
-/** Its monitor does it, and knows of it at its next start. */
-function ask(id: string, message: ClientMessage, network?: object): void {
+function ask(id: string, message: ClientMessage): void {
   const control = Control.open(id);
   if (!control) throw monitorGone();
   try {
     control.tell(message);
     if (control.await("done") === "gone") throw monitorGone();
-    if (network) control.tell({ kind: "changed", fields: { network } });
   } finally {
     control.close();
   }

@@ -85,9 +85,11 @@ function record(options: NetworkOptions, others: NetworkRecord[]): NetworkRecord
   return network;
 }
 
+const widestPrefix = 8; // a VPN that takes everything writes routes of /1 or so, beside the default one, and leads to no subnet
+
 /** Where the host's routes lead, and the other networks. */
 function takenSubnets(networks: NetworkRecord[]): { routes: Subnet[]; networks: Subnet[] } {
-  const routes = withNetlink(listRoutes).filter(({ prefix }) => prefix > 0);
+  const routes = withNetlink(listRoutes).filter(({ prefix }) => prefix >= widestPrefix);
   return { routes, networks: networks.map(({ subnet }) => parseSubnet(subnet)!) };
 }
 
@@ -167,6 +169,11 @@ function checkNetworkName(name: string): void {
   throw new UsageError(
     `invalid network name ${JSON.stringify(name)}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, and 200 of them at most`,
   );
+}
+
+/** Of a container that is to be connected twice. */
+export function alreadyIn(container: string, network: string): ConflictError {
+  return new ConflictError(`endpoint with name ${container} already exists in network ${network}`);
 }
 
 /** The address for one more: the asked for, or the first that nobody has. Throws with Docker's texts. */

@@ -1,6 +1,7 @@
 /** Containers whose monitor was killed: the next command makes their records true. */
 
 import { hasCode } from "./errors.ts";
+import { sweepMembers } from "./membership.ts";
 import { rewriteHosts } from "./name-files.ts";
 import { removeCgroupOf, sweepCgroups } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
@@ -22,7 +23,6 @@ import {
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
 import { recordDeath } from "./storage/life-events.ts";
-import { sweepMembers } from "./storage/networks.ts";
 import { deleteContainerAndVolumes } from "./storage/volumes.ts";
 
 /**

@@ -4,7 +4,7 @@ import { Control } from "./control.ts";
 import { checkName, parseRestart } from "./create.ts";
 import { ConflictError, PodError, UsageError } from "./errors.ts";
 import { renameMember } from "./membership.ts";
-import { changeRecord, findContainer } from "./storage/containers.ts";
+import { changeRecord, findContainer, type RecordChange } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 
 /** Errors are Docker's: UsageError, NotFoundError, PodError where the name is taken or is none. In the user's namespace. */
@@ -34,8 +34,8 @@ export function updateRestartPolicy(text: string, policy: string): void {
 }
 
 /** Its monitor hears of it too, where it runs. */
-function change(id: string, fields: Parameters<typeof changeRecord>[1]): void {
-  changeRecord(id, fields);
+function change(id: string, fields: RecordChange): void {
+  changeRecord(id, () => fields);
   const control = Control.open(id);
   control?.tell({ kind: "changed", fields });
   control?.close();

@@ -5,9 +5,11 @@ import { cpus, homedir, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { compile } from "../compile.ts";
 import { bigPulls } from "./big.ts";
+import { files } from "./files.ts";
 import { images } from "./images.ts";
 import { life } from "./life.ts";
-import { atOnce, compare, output, quietly, usage } from "./measure.ts";
+import { atOnce, compare, output, privateBytes, quietly, usage } from "./measure.ts";
+import { network } from "./network.ts";
 import { type Row, table } from "./report.ts";
 import { openStage } from "./stage.ts";
 
@@ -27,6 +29,8 @@ const groups: Record<string, () => Promise<unknown>> = {
   small,
   lists,
   memory,
+  network: async () => rows.push(...(await network(stage, { pod, podman }))),
+  files: async () => rows.push(...(await files(stage, { pod, podman }))),
 };
 const [rootfs, ...asked] = process.argv.slice(2);
 const unknown = asked.find((name) => !(name in groups));
@@ -186,14 +190,6 @@ async function memory(): Promise<void> {
     podman: privateBytes(podman, Number(conmon)) / 1e6,
   });
   for (const tool of [pod, podman]) output(...tool("rm", "-f", "idle", "idle2"));
-}
-
-/** proc(5) smaps_rollup, read in the tool's user namespace: a process that is not dumpable shows it only to root there. */
-function privateBytes(tool: typeof pod, pid: number): number {
-  const rollup = output(...tool("unshare", "cat", `/proc/${pid}/smaps_rollup`));
-  const lines = [...rollup.matchAll(/^Private_(?:Clean|Dirty|Hugetlb): +(\d+) kB$/gm)];
-  if (lines.length === 0) throw new Error(`/proc/${pid}/smaps_rollup: no private memory in it`);
-  return lines.reduce((total, [, kilobytes]) => total + Number(kilobytes) * 1024, 0);
 }
 
 function machine(): string {

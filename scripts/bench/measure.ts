@@ -25,6 +25,20 @@ export async function compare<Name extends string>(
   return Object.fromEntries(names.map((name) => [name, median(times[name])])) as Record<Name, number>;
 }
 
+/** Medians of figures that the sides find themselves, position by position, by the names of `sides`, which take turns. */
+export async function alternate<Name extends string>(
+  rounds: number,
+  sides: Record<Name, () => Promise<number[]>>,
+): Promise<Record<Name, number[]>> {
+  const names = Object.keys(sides) as Name[];
+  const figures = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[][]>;
+  for (let round = 0; round < rounds; round++) {
+    for (const name of names) figures[name].push(await sides[name]());
+  }
+  const medians = (rows: number[][]) => rows[0]!.map((_, index) => median(rows.map((row) => row[index]!)));
+  return Object.fromEntries(names.map((name) => [name, medians(figures[name])])) as Record<Name, number[]>;
+}
+
 function succeed(command: string[]): void {
   const { exitCode, stderr } = Bun.spawnSync(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}\n${stderr}`);
@@ -75,4 +89,12 @@ export function output(...command: string[]): string {
 /** Runs it whatever comes of it. */
 export function quietly(...command: string[]): void {
   Bun.spawnSync(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+}
+
+/** Private memory of these processes together: proc(5) smaps_rollup, read in the tool's user namespace, since one that is not dumpable shows it only to root there. */
+export function privateBytes(tool: (...args: string[]) => string[], ...pids: number[]): number {
+  const rollup = output(...tool("unshare", "cat", ...pids.map((pid) => `/proc/${pid}/smaps_rollup`)));
+  const lines = [...rollup.matchAll(/^Private_(?:Clean|Dirty|Hugetlb): +(\d+) kB$/gm)];
+  if (lines.length === 0) throw new Error(`/proc/${pids[0]}/smaps_rollup: no private memory in it`);
+  return lines.reduce((total, [, kilobytes]) => total + Number(kilobytes) * 1024, 0);
 }

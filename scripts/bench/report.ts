@@ -2,20 +2,21 @@ export interface Row {
   name: string;
   unit: string;
   pod: number;
-  podman: number;
+  /** Missing where podman has no such thing. */
+  podman?: number;
   /** A third program, where there is one that is close to the limit. */
   other?: number;
   otherName?: string;
 }
 
-/** A Markdown table with the ratios: below 1 pod is faster, or smaller. */
+/** A Markdown table with the ratios: below 1 pod is faster, or smaller; of a rate the name says that more is better. */
 export function table(rows: Row[]): string {
   const head = ["", "pod", "podman", "pod/podman", "beside", "pod/beside"];
   const cells = rows.map(({ name, unit, pod, podman, other, otherName }) => [
     name,
     `${figure(pod)} ${unit}`,
-    `${figure(podman)} ${unit}`,
-    figure(pod / podman),
+    podman === undefined ? "" : `${figure(podman)} ${unit}`,
+    podman === undefined ? "" : figure(pod / podman),
     other === undefined ? "" : `${otherName}: ${figure(other)} ${unit}`,
     other === undefined ? "" : figure(pod / other),
   ]);

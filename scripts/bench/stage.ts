@@ -64,7 +64,8 @@ async function startRegistry(directory: string): Promise<{ address: string; proc
   }
 }
 
-async function freePort(): Promise<number> {
+/** Of loopback, free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as { port: number };
@@ -84,7 +85,7 @@ function push(directory: string, address: string, name: string, layer: Uint8Arra
 }
 
 /** Small files in a tree like a distribution's: 200 to a directory, up to 6 KB, half of it compressible. */
-function* manyFiles(count: number): Generator<TarEntry> {
+export function* manyFiles(count: number): Generator<TarEntry> {
   const noise = new Uint8Array(65536);
   for (let i = 0, state = 1; i < noise.length; i++) {
     state = (state * 1103515245 + 12345) & 0x7fffffff; // C's example of rand(): the same files every time

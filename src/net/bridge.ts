@@ -16,7 +16,8 @@ import { tapName } from "./slirp4netns.ts";
 import { parseAddress, parseSubnet } from "./subnets.ts";
 
 const bridgeName = "pod0";
-const bridgeIndex = 2; // in a namespace that has only a loopback interface, 1
+/** Chosen, so that nobody has to ask for it; high, since the kernel gives a new namespace tunnels where it has such modules. */
+export const bridgeIndex = 1 << 16;
 const bridgeHardware = "02:42:00:00:00:00"; // given, or it would be the lowest of the ports', and change with them
 
 /** A container's interface in a network, and the port that it is connected to. */
@@ -79,6 +80,15 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   addAddress(inside, index, address, parseSubnet(plug.subnet)!.prefix);
   setUp(inside, index);
   if (plug.gateway) addDefaultRoute(inside, index, parseAddress(plug.gateway)!);
+  waitUp(network, plug.port);
+}
+
+const upPatienceMs = 1000;
+
+/** The kernel tells a bridge some time later that its port has a carrier: the first frame would be lost, and ARP asks again after a second. */
+function waitUp(network: Netlink, port: string): void {
+  const deadline = performance.now() + upPatienceMs;
+  while (!findLink(network, port)?.isUp && performance.now() < deadline) Bun.sleepSync(0.2);
 }
 
 /** Both ends go. A port that is not there has gone with its container. */
@@ -96,8 +106,10 @@ export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () =
   const deadline = performance.now() + tapPatienceMs;
   for (;;) {
     const tap = findLink(network, tapName);
-    if (tap?.master) return;
-    if (tap) return setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+    if (tap) {
+      if (!tap.master) setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+      return waitUp(network, tapName);
+    }
     if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
     Bun.sleepSync(0.5);
   }

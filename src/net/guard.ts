@@ -1,18 +1,28 @@
 /**
  * What a member of a network may send: frames from its own hardware and IP addresses, and nothing that says otherwise, so
  * that it can't pose as another member. A chain of nf_tables on its port of the bridge, made over netlink
- * (<linux/netfilter/nf_tables.h>); it goes with the port.
+ * (<linux/netfilter/nf_tables.h>). It goes with the port before Linux 6.14, and else with the next member of that address.
  */
 
-import { type Attribute, encodeMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, u16, u32be } from "./netlink.ts";
+import {
+  type Attribute,
+  encodeMessage,
+  NLM_F_ACK,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_REQUEST,
+  u16,
+  u32be,
+} from "./netlink.ts";
 import type { Netlink } from "./netlink-socket.ts";
-import { type Address, addressBytes } from "./subnets.ts";
+import { type Address, addressBytes, formatAddress } from "./subnets.ts";
 
 /** A port of the bridge, and whose it is. */
 export interface GuardedPort {
   name: string;
   /** Six bytes. */
   hardware: Uint8Array;
+  /** One at least. The first names the chain: nobody else has it while the port is there. */
   addresses: Address[];
 }
 
@@ -28,31 +38,40 @@ export function guardMessages(port: GuardedPort, firstSequence: number): Buffer[
   let sequence = firstSequence;
   const next = (type: number, family: number, resource: number, flags: number, attributes: Attribute[] = []) =>
     encodeMessage({ type, flags: NLM_F_REQUEST | flags, sequence: sequence++ }, header(family, resource), attributes);
-  const change = (type: number, attributes: Attribute[], isLast = false) =>
-    next((NFNL_SUBSYS_NFTABLES << 8) | type, NFPROTO_NETDEV, 0, NLM_F_CREATE | (isLast ? NLM_F_ACK : 0), attributes);
+  const change = (type: number, attributes: Attribute[], flags = 0) =>
+    next((NFNL_SUBSYS_NFTABLES << 8) | type, NFPROTO_NETDEV, 0, NLM_F_CREATE | flags, attributes);
+  const name = formatAddress(port.addresses[0]!);
+  const chain: Attribute[] = [
+    [NFTA_CHAIN_TABLE, tableName],
+    [NFTA_CHAIN_NAME, name],
+  ];
   const rules = toRules(port).map((expressions): Attribute[] => [
     [NFTA_RULE_TABLE, tableName],
-    [NFTA_RULE_CHAIN, port.name],
+    [NFTA_RULE_CHAIN, name],
     [NFTA_RULE_EXPRESSIONS, expressions.map((expression): Attribute => [NFTA_LIST_ELEM, expression])],
   ]);
   return [
     next(NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES, 0),
     change(NFT_MSG_NEWTABLE, [[NFTA_TABLE_NAME, tableName]]),
-    change(NFT_MSG_NEWCHAIN, toChain(port.name)),
-    ...rules.map((rule, index) => change(NFT_MSG_NEWRULE, rule, index === rules.length - 1)),
+    change(NFT_MSG_NEWCHAIN, chain), // or there may be none to delete
+    change(NFT_MSG_DELCHAIN, chain),
+    change(NFT_MSG_NEWCHAIN, [...chain, ...toHook(port.name)]),
+    ...rules.map((rule, index) => {
+      const isLast = index === rules.length - 1;
+      return change(NFT_MSG_NEWRULE, rule, NLM_F_APPEND | (isLast ? NLM_F_ACK : 0)); // else it comes first
+    }),
     next(NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES, 0),
   ];
 }
 
-function toChain(port: string): Attribute[] {
+/** What makes it a base chain, of this device. */
+function toHook(port: string): Attribute[] {
   const hook: Attribute[] = [
     [NFTA_HOOK_HOOKNUM, u32be(NF_NETDEV_INGRESS)],
     [NFTA_HOOK_PRIORITY, u32be(0)],
     [NFTA_HOOK_DEV, port],
   ];
   return [
-    [NFTA_CHAIN_TABLE, tableName],
-    [NFTA_CHAIN_NAME, port],
     [NFTA_CHAIN_HOOK, hook],
     [NFTA_CHAIN_POLICY, u32be(NF_DROP)],
     [NFTA_CHAIN_TYPE, "filter"],
@@ -160,6 +179,7 @@ const NFNL_MSG_BATCH_END = 17;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_NEWTABLE = 0;
 const NFT_MSG_NEWCHAIN = 3;
+const NFT_MSG_DELCHAIN = 5;
 const NFT_MSG_NEWRULE = 6;
 const NFTA_TABLE_NAME = 1;
 const NFTA_CHAIN_TABLE = 1;

@@ -1,5 +1,6 @@
-/** Network interfaces, their addresses and routes, in the network namespace that this process is in: rtnetlink(7). */
+/** Network interfaces, their addresses and routes, in the network namespace that the socket was opened in: rtnetlink(7). */
 
+import { unlessErrno } from "../ns/sys/namespace.ts";
 import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes, u8 } from "./netlink.ts";
 import type { Netlink } from "./netlink-socket.ts";
 import { type Address, addressBytes, type Subnet } from "./subnets.ts";
@@ -20,11 +21,16 @@ const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 
+// <linux/if.h>: what has no carrier at all is unknown
+const IF_OPER_UNKNOWN = 0;
+const IF_OPER_UP = 6;
+
 // <linux/if_link.h>, <linux/veth.h>, <linux/if_addr.h>
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
@@ -42,6 +48,8 @@ export interface Link {
   name: string;
   /** The bridge that it is a port of: its index. */
   master?: number;
+  /** It is set up and has a carrier, and the kernel's work that follows from that is done: RFC 2863's operational state. */
+  isUp: boolean;
 }
 
 /** Undefined where there is none of that name. */
@@ -49,8 +57,10 @@ export function findLink(netlink: Netlink, name: string): Link | undefined {
   const attributes: Attribute[] = [[IFLA_IFNAME, name]];
   const payload = netlink.get({ type: RTM_GETLINK, body: interfaceInfo({}), attributes }, `find the interface ${name}`);
   if (!payload) return undefined;
-  const master = parseAttributes(payload.subarray(16)).get(IFLA_MASTER)?.readUInt32LE(0);
-  return { index: payload.readInt32LE(4), name, master };
+  const found = parseAttributes(payload.subarray(16));
+  const master = found.get(IFLA_MASTER)?.readUInt32LE(0);
+  const isUp = [IF_OPER_UNKNOWN, IF_OPER_UP].includes(found.get(IFLA_OPERSTATE)?.readUInt8(0) ?? IF_OPER_UNKNOWN);
+  return { index: payload.readInt32LE(4), name, master, isUp };
 }
 
 /** Throws where there is none. */
@@ -152,14 +162,17 @@ export function mainAddress(netlink: Netlink): Address | undefined {
   return (addresses.find(({ index }) => leading.includes(index)) ?? addresses[0])?.address;
 }
 
-/** The way to everywhere else. */
+/** The way to everywhere else. One that the container has made itself stays. */
 export function addDefaultRoute(netlink: Netlink, index: number, gateway: Address): void {
   const attributes: Attribute[] = [
     [RTA_GATEWAY, addressBytes(gateway)],
     [RTA_OIF, index],
   ];
   const body = routeInfo(gateway.version);
-  netlink.request({ type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL, body, attributes }, "add the default route");
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  unlessErrno(["EEXIST"], () =>
+    netlink.request({ type: RTM_NEWROUTE, flags, body, attributes }, "add the default route"),
+  );
 }
 
 /** What the routes lead to, default routes apart. */

@@ -97,10 +97,8 @@ export function nth(subnet: Subnet, offset: bigint): Address {
   return { version: subnet.version, value: subnet.value + offset };
 }
 
-/** Docker's pools of subnets for new networks: 172.17–31.0.0/16, 192.168.0.0/20 …; /24 of them, for slirp4netns takes no more. */
-export const pools: Subnet[] = ["10.88.0.0/16", "10.89.0.0/16", "10.90.0.0/15", "10.92.0.0/14"].map(
-  (text) => parseSubnet(text)!,
-);
+/** podman's pools of subnets for new networks, and Docker's where a VPN has all of 10.0.0.0/8; /24 of them. */
+export const pools: Subnet[] = ["10.88.0.0/13", "172.16.0.0/12", "192.168.0.0/16"].map((text) => parseSubnet(text)!);
 
 /** The first /24 of the pools that touches none of `taken`. Throws UsageError with Docker's text where there is none. */
 export function freeSubnet(taken: Subnet[]): Subnet {

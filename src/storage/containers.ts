@@ -252,11 +252,17 @@ function readRecord(id: string): ContainerRecord | undefined {
   return record && { ...record, mounts: record.mounts ?? formerMounts(record as object) };
 }
 
-/** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
-export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart" | "network">>): void {
+export type RecordChange = Partial<Pick<ContainerRecord, "name" | "restart" | "network">>;
+
+/**
+ * Gives a container another name, another restart policy, or other networks: what `changeOf` says to its record of now.
+ * Throws ConflictError with Docker's text where the name is taken.
+ */
+export function changeRecord(id: string, changeOf: (record: ContainerRecord) => RecordChange): void {
   withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
+    const change = changeOf(record);
     const { name = record.name } = change;
     if (name !== record.name) linkName(id, name);
     writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, ...change }, null, 2));

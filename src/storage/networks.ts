@@ -140,20 +140,22 @@ export function deleteMember(name: string, container: string): void {
   rmSync(join(membersDir(name), `${container}.json`), { force: true });
 }
 
-/** Removes members whose monitor was killed. The networks that had some. */
-export function sweepMembers(): string[] {
-  return list(paths.networks).filter((name) => {
-    const live = new Set(listMembers(name).map(({ container }) => `${container}.json`));
-    const isStale = () => list(membersDir(name)).some((file) => !live.has(file));
-    return isStale() && withNetworkLock(name, () => dropDead(name));
-  });
+/** The networks with records of members whose monitor was killed, or that are damaged. */
+export function networksWithDead(): string[] {
+  return list(paths.networks).filter((name) => deadFiles(name, listMembers(name)).length > 0);
 }
 
-function dropDead(name: string): boolean {
-  const live = new Set(listMembers(name).map(({ container }) => `${container}.json`));
-  const dead = list(membersDir(name)).filter((file) => !live.has(file));
-  for (const file of dead) rmSync(join(membersDir(name), file), { force: true });
-  return dead.length > 0;
+/** Removes these records: how many there were, and the ports of those that could be read. The caller holds the network's lock. */
+export function dropDead(name: string, live: Member[]): { count: number; ports: string[] } {
+  const files = deadFiles(name, live).map((file) => join(membersDir(name), file));
+  const ports = files.map((file) => readUndamaged<Member>(file)?.port).filter((port) => port !== undefined);
+  for (const file of files) rmSync(file, { force: true });
+  return { count: files.length, ports };
+}
+
+function deadFiles(name: string, live: Member[]): string[] {
+  const known = new Set(live.map(({ container }) => `${container}.json`));
+  return list(membersDir(name)).filter((file) => !known.has(file));
 }
 
 /** Undefined also where it is no JSON. */

@@ -14,6 +14,7 @@ import {
 } from "../ns/sys/bytes.ts";
 import { close, open, statAt } from "../ns/sys/file.ts";
 import { chmodSync, readFileSync } from "../ns/sys/fs.ts";
+import { unlessErrno } from "../ns/sys/namespace.ts";
 import { destroySubvolume, subvolumeInode } from "../ns/sys/subvolume.ts";
 import { markerName, paths } from "./store.ts";
 
@@ -51,7 +52,7 @@ export function removeAt(dirFd: number, name: string): void {
   if (isDirectory) {
     const folder = openFolder(dirFd, name, mountIdOf(dirFd));
     try {
-      // What is moved up from the depths shows in the next round.
+      // What is moved up from the depths shows in the next round, and what others have just written there.
       while (empty(folder, folder.fd, 0) > 0);
     } finally {
       close(folder.fd);
@@ -82,7 +83,7 @@ function empty(folder: Folder, topFd: number, depth: number): number {
         close(inner.fd);
       }
     }
-    removeName(folder.fd, name, isDirectory);
+    unlessErrno(["ENOTEMPTY"], () => removeName(folder.fd, name, isDirectory));
   }
   return entries.length;
 }

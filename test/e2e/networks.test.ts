@@ -3,7 +3,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Host, onBothDrivers, requires } from "./harness.ts";
+import { onBothDrivers, requires } from "./harness.ts";
 
 requires("/dev/net/tun").describe("with a way out", () => {
   onBothDrivers("networks", (host) => {
@@ -194,25 +194,4 @@ requires("/dev/net/tun").describe("with a way out", () => {
       expect(await host.leftoversWithoutImages()).toEqual([]);
     });
   });
-});
-
-requires("/dev/net/tun").test("twelve containers that come at once all know each other, and all go", async () => {
-  const host = new Host();
-  host.open();
-  try {
-    await host.must("pull", "--quiet", "starter");
-    const names = Array.from({ length: 12 }, (_, index) => `m${index}`);
-    await Promise.all(names.map((name) => host.must("run", "-d", "--name", name, "starter", "sleep", "1000")));
-    const known = await Promise.all(names.map((name) => host.must("exec", name, "cat", "/etc/hosts")));
-    for (const text of known) {
-      expect(names.filter((name) => new RegExp(`^10\\.\\S+\\t.* ${name}\\t`, "m").test(text))).toEqual(names);
-    }
-    const addresses = known[0]!.match(/^10\.\S+/gm)!;
-    expect(new Set(addresses).size).toBe(12);
-    await Promise.all(names.slice(1).map((name) => host.must("rm", "-f", name)));
-    expect(await host.must("exec", "m0", "grep", "-c", "# pod", "/etc/hosts")).toMatch(/^[12]$/);
-    await host.must("rm", "-f", "m0");
-  } finally {
-    await host.close();
-  }
 });

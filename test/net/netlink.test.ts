@@ -50,8 +50,11 @@ test("a guard is one batch, of which the last change alone is acknowledged", () 
 
 test("a guard has rules for IPv6 only where its member has such an address", () => {
   const hardware = Buffer.from("0242ac110002", "hex");
-  const rules = (...texts: string[]) =>
-    guardMessages({ name: "v1", hardware, addresses: texts.map((text) => parseAddress(text)!) }, 1).length - 4;
+  const newRule = (10 << 8) | 6; // NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWRULE
+  const rules = (...texts: string[]) => {
+    const port = { name: "v1", hardware, addresses: texts.map((text) => parseAddress(text)!) };
+    return parseMessages(Buffer.concat(guardMessages(port, 1))).filter(({ type }) => type === newRule).length;
+  };
   expect(rules("10.88.0.4")).toBe(3);
   expect(rules("10.88.0.4", "fd00::4")).toBe(12);
 });

@@ -77,6 +77,13 @@ test("a free subnet is the first that nobody has", () => {
   expect(formatSubnet(freeSubnet([subnet("10.88.0.0/16"), subnet("10.89.0.128/25")]))).toBe("10.89.1.0/24");
 });
 
+test("where a VPN has all of 10.0.0.0/8 there are Docker's pools", () => {
+  const taken = [subnet("10.0.0.0/8"), subnet("172.16.0.0/16")];
+  expect(formatSubnet(freeSubnet(taken))).toBe("172.17.0.0/24");
+  expect(formatSubnet(freeSubnet([...taken, subnet("172.16.0.0/12")]))).toBe("192.168.0.0/24");
+});
+
 test("where all are taken it says so in Docker's words", () => {
-  expect(() => freeSubnet([subnet("10.0.0.0/8")])).toThrow("could not find an available, non-overlapping IPv4 address");
+  const all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(subnet);
+  expect(() => freeSubnet(all)).toThrow("could not find an available, non-overlapping IPv4 address");
 });

@@ -87,6 +87,22 @@ test("removeTree takes closed folders, deep trees and odd names, and leaves what
   expect(readdirSync(join(home, "pod/tmp"))).toEqual([]);
 });
 
+test("removeTree takes what another process writes into the tree meanwhile", async () => {
+  const left = inStore(home, async ({ store, files, fs }) => {
+    store.openStore();
+    const path = `${store.paths.temporary}/tree`;
+    fs.mkdirSync(`${path}/inner`, { recursive: true });
+    for (let i = 0; i < 3000; i++) fs.writeFileSync(`${path}/inner/${i}`, "");
+    const script = "i=0; while echo > new$i; do i=$((i+1)); sleep 0.002; done";
+    const writer = Bun.spawn(["sh", "-c", script], { cwd: `${path}/inner`, stderr: "ignore" });
+    while (!fs.existsSync(`${path}/inner/new1`)) Bun.sleepSync(1);
+    files.removeTree(path);
+    await writer.exited; // its folder is gone
+    return fs.existsSync(path);
+  });
+  expect(await left).toBe(false);
+});
+
 test("removeTree refuses what is not in the store, and a store without its marker", async () => {
   writeFileSync(join(home, "mine"), "");
   for (const name of ["../mine", "", "..", "a/../../mine"]) {
