@@ -12,14 +12,17 @@ import { readInImage } from "./storage/image-files.ts";
 import type { Image } from "./storage/images.ts";
 import type { AutoWish } from "./userns-option.ts";
 
-/** Ids that no recorded container has: they are a container's once `withIdsLock` has seen it recorded. Throws UsageError and PodError. */
-export function freeIds(wish: AutoWish, image: Image, user: string): AutoIds {
+/**
+ * Ids that no recorded container has, but the one whose place this takes: they are a container's once that is recorded under
+ * `withIdsLock`. Throws UsageError and PodError.
+ */
+export function freeIds(wish: AutoWish, image: Image, user: string, replaced?: string): AutoIds {
   const wanted =
     wish.size === undefined
       ? neededIds(readInImage(image, "etc/passwd"), readInImage(image, "etc/group"), user)
       : [{ start: 0, count: wish.size }];
-  const taken = listContainers(undefined, passOver).flatMap(({ record: { userns } }) =>
-    userns?.mode === "auto" ? [userns] : [],
+  const taken = listContainers(undefined, passOver).flatMap(({ record: { userns, name } }) =>
+    userns?.mode === "auto" && name !== replaced ? [userns] : [],
   );
   return chooseIds(wanted, wish, idMaps(), taken);
 }

@@ -153,7 +153,7 @@ export function newRecord(
     newVolumeName,
     ids: config,
     imageUser: (user) => resolveUser(user, readInImage(image, "etc/passwd"), readInImage(image, "etc/group")),
-    freeIds: (wish, user) => freeIds(wish, image, user),
+    freeIds: (wish, user) => freeIds(wish, image, user, options.replace ? options.name : undefined),
   });
   if (other) record.network.container = other.id;
   for (const endpoint of record.network.endpoints ?? []) endpoint.network = networkName(endpoint.network);
