@@ -1,7 +1,7 @@
 /** `--userns keep-id`: the container's passwd and group files get a line for the caller, where they have none. As podman's. */
 
 import { config } from "./config.ts";
-import type { KeptIds } from "./keep-id.ts";
+import type { KeptIds } from "./container-ids.ts";
 import { O_APPEND, O_DIRECTORY, O_PATH, O_WRONLY, RESOLVE_IN_ROOT } from "./ns/constants.ts";
 import { readInRoot } from "./ns/program.ts";
 import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";

@@ -6,13 +6,12 @@ import { hold } from "./hold.ts";
 import { applyChanges } from "./instructions.ts";
 import { putNewImage } from "./new-image.ts";
 import { type Descriptor, type ImageConfig, mediaTypes } from "./spec.ts";
-import { changesOfContainer } from "./storage/container-files.ts";
+import { changesOfContainer, packChangesOf } from "./storage/container-files.ts";
 import { anonymousPlaces } from "./storage/container-mount.ts";
 import { type Container, type ContainerRecord, findContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { holdLease, type Image, listImages } from "./storage/images.ts";
 import { makeLayer } from "./storage/layer-making.ts";
-import { packLayer } from "./storage/pack.ts";
 
 export interface CommitOptions {
   author: string;
@@ -98,7 +97,7 @@ async function writeChanges(
   try {
     if (changesOfContainer(record).next().done) return undefined;
     const chunks = async function* () {
-      yield* packLayer(changesOfContainer(record));
+      yield* packChangesOf(record);
     };
     const { diffId, blob } = await makeLayer(chunks(), record.layers, reserve);
     return { diffId, descriptor: { mediaType: isDocker ? mediaTypes.dockerLayer : mediaTypes.layer, ...blob } };

@@ -6,8 +6,8 @@
 
 import { join } from "node:path";
 import { addAccount } from "./account.ts";
+import { type ContainerIds, outerOwner } from "./container-ids.ts";
 import { NotFoundError, PodError } from "./errors.ts";
-import { type KeptIds, outerId } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
 import {
   AT_EMPTY_PATH,
@@ -99,8 +99,8 @@ function giveToUser({ mounts, process: program, userns }: ContainerRecord, rootf
   const { uid, gid } = resolveUser(program.user, readInRoot("/etc/passwd", rootfs), readInRoot("/etc/group", rootfs));
   for (const each of given) {
     const path = each.type === "volume" ? volumeData(each.name) : (each as BindMount).source;
-    const owner = { uid: outerId(uid, userns?.uid), gid: outerId(gid, userns?.gid) };
-    const { foreign } = changeOwners(path, () => owner);
+    const owner = outerOwner({ uid, gid }, userns);
+    const { foreign } = owner ? changeOwners(path, () => owner) : { foreign: "all" };
     if (foreign === 0) continue;
     throw new PodError(`give ${path} to ${uid}:${gid}: ${foreign} files belong to others, or there is no such id here`);
   }
@@ -172,7 +172,7 @@ function stageTmpfs({ destination, options }: TmpfsMount, root: number, target: 
   if (source === undefined) return; // the image has none
   const folder = open(target, O_RDONLY | O_DIRECTORY);
   try {
-    new TreeCopier(folder, true).copyContents(source);
+    new TreeCopier(folder).copyContents(source);
     copyAttributes(source, folder);
   } finally {
     close(source);
@@ -180,11 +180,13 @@ function stageTmpfs({ destination, options }: TmpfsMount, root: number, target: 
   }
 }
 
-function writeSecret({ name, uid, gid, mode }: SecretMount, target: string, userns: KeptIds | undefined): void {
+function writeSecret({ name, uid, gid, mode }: SecretMount, target: string, userns: ContainerIds | undefined): void {
+  const owner = outerOwner({ uid, gid }, userns);
+  if (!owner) throw new PodError(`give secret ${name} to ${uid}:${gid}: the container has no such id`);
   const fd = open(target, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   try {
     writeAll(fd, readSecret(name));
-    unlessErrno(["EINVAL", "EPERM"], () => fchown(fd, outerId(uid, userns?.uid), outerId(gid, userns?.gid))); // one-id mode: there is no other owner
+    unlessErrno(["EINVAL", "EPERM"], () => fchown(fd, owner.uid, owner.gid)); // one-id mode: there is no other owner
     fchmod(fd, mode);
   } finally {
     close(fd);

@@ -2,33 +2,33 @@
 
 import { join } from "node:path";
 import type * as containerMounts from "./container-mounts.ts";
-import { type ContainerNetwork, networkFdOf, networkOf } from "./container-network.ts";
+import { type ContainerNetwork, networkOf } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
+import { toInitWish } from "./init-wish.ts";
 import { logAttributes } from "./log-options.ts";
 import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
 import type { InitRequest } from "./ns/init.ts";
 import { type MountedRootfs, mountRootfs } from "./ns/mountrootfs.ts";
-import { type InitMaps, restartMonitor, type WaitingInit } from "./ns/prestart.ts";
+import { restartMonitor, type WaitingInit } from "./ns/prestart.ts";
 import { continueAll, stopAll } from "./ns/processes.ts";
 import { discardInit, type InitWish, readyInit } from "./ns/replace-init.ts";
 import { load } from "./ns/stage.ts";
 import { poll, readSignal, signalFd } from "./ns/sys/descriptor.ts";
 import { close, writeText } from "./ns/sys/file.ts";
-import { chmodSync, chownSync, statSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { restartDelayMs } from "./restart-policy.ts";
-import { hostSpec, idMappings } from "./runtimespec.ts";
+import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
-import type { IdMapping, RuntimeSpec } from "./spec.ts";
+import type { RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
 import {
   type Container,
@@ -38,9 +38,8 @@ import {
   identify,
   putState,
 } from "./storage/containers.ts";
-import { rootfsMount } from "./storage/drivers.ts";
+import { rootfsMount, takeRootAttributes } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
-import { layerDir } from "./storage/layers.ts";
 import { recordDeath, recordStart } from "./storage/life-events.ts";
 import { lockRoot } from "./storage/root-lock.ts";
 import { deleteContainerAndVolumes } from "./storage/volumes.ts";
@@ -489,37 +488,4 @@ export class ContainerRun {
     if (this.cgroup !== undefined) removeCgroup(this.cgroup);
     this.log.close();
   }
-}
-
-/** `--userns` and `--network container:…`. The process that waits was made before it was known what will run. */
-function toInitWish(record: ContainerRecord): InitWish {
-  const { container } = record.network;
-  const maps = record.userns && keptMaps(record);
-  return { maps, networkFd: container === undefined ? undefined : networkFdOf(container) };
-}
-
-function keptMaps(record: ContainerRecord): InitMaps {
-  const [uids, gids] = [mappedIds("uid"), mappedIds("gid")];
-  const { uid, gid } = record.userns!;
-  if ([uids, gids].every((ranges) => ranges.some(({ containerID }) => containerID > 0))) {
-    const isMapped = (id: number, ranges: IdMapping[]) =>
-      ranges.some((range) => id >= range.containerID && id < range.containerID + range.size);
-    if (isMapped(uid, uids) && isMapped(gid, gids)) return idMappings(record, { uids, gids });
-  }
-  throw new PodError(
-    `user namespace mode ${record.userns!.mode}: ${uid}:${gid} is none of the ids that you have here`,
-    {
-      hint: "/etc/subuid and /etc/subgid give you ids",
-    },
-  );
-}
-
-/** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */
-function takeRootAttributes(record: ContainerRecord): void {
-  const top = record.layers.at(-1);
-  if (!top) return;
-  const { mode, uid, gid } = statSync(layerDir(top));
-  const upper = join(containerDir(record.id), "upper");
-  chownSync(upper, uid, gid);
-  chmodSync(upper, mode & 0o7777);
 }

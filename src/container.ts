@@ -1,12 +1,12 @@
 /** What pod does with containers: create, run, remove. The command line, and later the REST API, call these. */
 
+import { freeIds, withIdsLock } from "./auto-ids.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
 import { endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, DamagedContainerError, ImageGoneError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
-import type { KeptIds } from "./keep-id.ts";
 import { readySource } from "./mounts/sources.ts";
 import { hostName, toFiles } from "./name-files.ts";
 import { toNetworking } from "./network-options.ts";
@@ -79,14 +79,18 @@ async function make(options: CreateOptions, progress: PullProgress, prepareMonit
       if (mount.type === "image") mounted.set(mount.reference, await leased(mount.reference));
     }
     const record = newRecord(options, image, (reference) => mounted.get(reference)!);
-    if (record.userns) noteCost(progress);
+    if (record.userns) noteCost(record, progress);
     readySources(record.mounts, progress);
     if (record.ports && record.network.mode === "host") {
       progress({ kind: "note", text: "published ports are discarded when using host network mode" });
     }
     if (options.replace) removeNamed(options.name);
     const monitor = prepareMonitor && identify(prepareMonitor());
-    putWithVolumes(record, () => putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor));
+    const put = () =>
+      putWithVolumes(record, () =>
+        putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor),
+      );
+    putWithIds(record, options.userns, image, put);
     return readContainer(record.id)!;
   } finally {
     for (const lease of leases) lease.release();
@@ -94,10 +98,23 @@ async function make(options: CreateOptions, progress: PullProgress, prepareMonit
 }
 
 /** Once for a store. */
-function noteCost(progress: PullProgress): void {
+function noteCost({ driver }: ContainerRecord, progress: PullProgress): void {
   if (existsSync(paths.usernsNoted)) return;
   writeFileSync(paths.usernsNoted, "");
-  progress({ kind: "note", text: "--userns maps ids by fuse-overlayfs, which is slower than the kernel's overlay" });
+  const what = driver === "overlay" ? "the image's files" : "ids";
+  progress({
+    kind: "note",
+    text: `--userns maps ${what} by fuse-overlayfs, which is slower than the kernel's overlay`,
+  });
+}
+
+/** The ids of `--userns auto` are chosen anew, since another command may have been quicker. */
+function putWithIds(record: ContainerRecord, wish: CreateOptions["userns"], image: Image, put: () => void): void {
+  if (wish?.mode !== "auto") return put();
+  withIdsLock(() => {
+    record.userns = freeIds(wish, image, record.process.user);
+    put();
+  });
 }
 
 /** Volumes come second: should this process end between the two, the first start makes them (container-mounts.ts). */
@@ -122,7 +139,8 @@ export function newRecord(
 ): ContainerRecord {
   const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   const { storageDriver, userns } = options;
-  if (userns && config.isHostRoot) throw new UsageError(`user namespace mode ${userns.mode} is for rootless users`);
+  if (userns && userns.mode !== "auto" && config.isHostRoot)
+    throw new UsageError(`user namespace mode ${userns.mode} is for rootless users`);
   const { container } = toNetworking(options.networking);
   const other = container === undefined ? undefined : findContainer(container).record; // whose network it shares
   const record = toRecord(options, image, {
@@ -135,10 +153,11 @@ export function newRecord(
     newVolumeName,
     ids: config,
     imageUser: (user) => resolveUser(user, readInImage(image, "etc/passwd"), readInImage(image, "etc/group")),
+    freeIds: (wish, user) => freeIds(wish, image, user, options.replace ? options.name : undefined),
   });
   if (other) record.network.container = other.id;
   for (const endpoint of record.network.endpoints ?? []) endpoint.network = networkName(endpoint.network);
-  return record.userns ? { ...record, driver: driverOfKeptIds(record.userns, storageDriver) } : record;
+  return record.userns ? { ...record, driver: mappingDriver(record, storageDriver) } : record;
 }
 
 /** Of a network that is there: it may have been given by its id. Throws NotFoundError. */
@@ -146,10 +165,13 @@ function networkName(text: string): string {
   return text === defaultNetwork ? text : findNetwork(text).name;
 }
 
-/** The kernel's overlay maps no ids for an ordinary user, and a copy of all files for each container would be slow. */
-function driverOfKeptIds({ mode }: KeptIds, asked: string | undefined): ContainerRecord["driver"] {
-  if (asked === undefined || asked === "auto" || asked === "fuse-overlayfs") return "fuse-overlayfs";
-  throw new UsageError(`user namespace mode ${mode} needs the storage driver fuse-overlayfs, not ${asked}`);
+/** The others would have to copy all files, for each container. */
+function mappingDriver({ driver, userns }: ContainerRecord, asked: string | undefined): ContainerRecord["driver"] {
+  if (driver === "overlay" || driver === "fuse-overlayfs") return driver;
+  if (asked !== driver) return "fuse-overlayfs";
+  throw new UsageError(
+    `user namespace mode ${userns!.mode} needs the storage driver overlay or fuse-overlayfs, not ${asked}`,
+  );
 }
 
 /** Empty, before anything else is done, as Docker does. */

@@ -1,12 +1,13 @@
 /** `cp`: files between a container and the host, by the rules of `docker cp` (docs.docker.com/reference/cli/docker/container/cp). */
 
+import { innerOwner, type Owner, type OwnerMap, outerOwner, sameOwner } from "./container-ids.ts";
 import { inContainerRoot } from "./container-root.ts";
 import { hasCode, NotFoundError, PodError, SyscallError } from "./errors.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, S_IFLNK, S_IFMT } from "./ns/constants.ts";
 import { readlinkAtBytes, resolveBytes, toByteString, toText } from "./ns/sys/bytes.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
 import { close, open, statAt } from "./ns/sys/file.ts";
-import { findContainer, unlessRemoved } from "./storage/containers.ts";
+import { type ContainerRecord, findContainer, unlessRemoved } from "./storage/containers.ts";
 import { TreeCopier } from "./storage/copytree.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { isDirectory } from "./storage/lower.ts";
@@ -26,44 +27,62 @@ export type Copied = number;
 /** Copies out of a container. `target` is absolute, and may end in `/` or `/.`, as `source` may. In the user's namespace. */
 export function copyFromContainer(container: string, source: string, target: string, options: CopyOptions): Copied {
   return inRoot("archive-path", container, source, (rootFd) =>
-    copyBetween(containerEnd(container, rootFd, source), hostEnd(target), options),
+    copyBetween(containerEnd(container, rootFd, source), hostEnd(target), options, hostRoot),
   );
 }
 
 /** Copies into a container. `source` is absolute. */
 export function copyToContainer(source: string, container: string, target: string, options: CopyOptions): Copied {
-  return inRoot("extract-to-dir", container, target, (rootFd) =>
-    copyBetween(hostEnd(source), containerEnd(container, rootFd, target), options),
+  return inRoot("extract-to-dir", container, target, (rootFd, record) =>
+    copyBetween(hostEnd(source), containerEnd(container, rootFd, target), options, outerOf(record)(hostRoot)),
   );
 }
 
 /** Writes an archive of it to a descriptor. */
 export function packFromContainer(container: string, source: string, fd: number, options: CopyOptions): void {
-  inRoot("archive-path", container, source, (rootFd) => {
+  inRoot("archive-path", container, source, (rootFd, { userns }) => {
+    const ownerOf = userns ? (owner: Owner) => innerOwner(owner, userns) : sameOwner;
     const end = containerEnd(container, rootFd, source);
     close(openSource(end, options.followLink)); // says what is wrong with it
     const path = options.followLink || end.isFolder ? findTarget(end).path : end.path;
     const as = end.isContents ? "." : baseOf(end.path);
     closing(openFolder(end, parentOf(path)), (parent) => {
-      for (const chunk of packPath(parent, baseOf(path) || ".", as)) writeAll(fd, chunk);
+      for (const chunk of packPath(parent, baseOf(path) || ".", as, ownerOf)) writeAll(fd, chunk);
     });
   });
 }
 
 /** Unpacks the archive that a descriptor gives, which is not compressed, into a folder of the container. Owners are those that it names. */
 export function unpackIntoContainer(fd: number, container: string, target: string): Copied {
-  return inRoot("extract-to-dir", container, target, (rootFd) => {
+  return inRoot("extract-to-dir", container, target, (rootFd, record) => {
     const end = containerEnd(container, rootFd, target);
     const { path, isFolder } = findTarget(end);
     if (!isFolder) throw new PodError(`destination "${container}:${target}" must be a directory`);
-    return closing(openFolder(end, path), (folder) => withRefusal(() => unpackInto(folder, fd)));
+    return closing(openFolder(end, path), (folder) => withRefusal(() => unpackInto(folder, fd, outerOf(record))));
   });
 }
 
-function inRoot<T>(event: string, name: string, path: string, action: (rootFd: number) => T): T {
-  const container = findContainer(name);
-  const result = unlessRemoved(container.record, () => inContainerRoot(container.record, action));
-  recordContainerEvent(event, container.record, { path });
+/** Of a rootless user, the user's own; in a container, its root's. */
+const hostRoot: Owner = { uid: 0, gid: 0 };
+
+/** Who of the user's namespace the owners are that the container knows. */
+function outerOf({ name, userns }: ContainerRecord): OwnerMap {
+  return ({ uid, gid }) => {
+    const outer = outerOwner({ uid, gid }, userns);
+    if (!outer) throw new PodError(`container ${name} has no ids for a file of ${uid}:${gid}`);
+    return outer;
+  };
+}
+
+function inRoot<T>(
+  event: string,
+  name: string,
+  path: string,
+  action: (rootFd: number, record: ContainerRecord) => T,
+): T {
+  const { record } = findContainer(name);
+  const result = unlessRemoved(record, () => inContainerRoot(record, (rootFd) => action(rootFd, record)));
+  recordContainerEvent(event, record, { path });
   return result;
 }
 
@@ -100,11 +119,12 @@ export function parsePath(text: string): Pick<End, "path" | "isFolder" | "isCont
   return { path: `/${steps.join("/")}`, isFolder: isContents || text.endsWith("/"), isContents };
 }
 
-function copyBetween(source: End, target: End, { followLink, archive }: CopyOptions): Copied {
+/** Without `archive` all becomes the owner's. */
+function copyBetween(source: End, target: End, { followLink, archive }: CopyOptions, owner: Owner): Copied {
   return closing(openSource(source, followLink), (from) => {
     const { path, name } = placeFor(target, source, isDirectory(statAt(from, "")));
     return closing(openFolder(target, path), (folder) => {
-      const copier = new TreeCopier(folder, archive);
+      const copier = new TreeCopier(folder, archive ? undefined : owner);
       withRefusal(() => (name === undefined ? copier.copyContents(from) : copier.copy(from, name)));
       return copier.archiveBytes;
     });

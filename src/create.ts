@@ -1,9 +1,9 @@
 /** The user's options and the image's configuration as a container record: Docker's rules of what overrides what. */
 
 import { isAbsolute, normalize } from "node:path";
+import type { AutoIds, ContainerIds } from "./container-ids.ts";
 import { PodError, UsageError } from "./errors.ts";
 import { type HealthAction, type Healthcheck, mergeHealthcheck } from "./health.ts";
-import type { KeptIds, UsernsWish } from "./keep-id.ts";
 import type { LogConfig } from "./log-options.ts";
 import { inheritMounts, planMounts } from "./mounts/plan.ts";
 import { parseTmpfs } from "./mounts/tmpfs-option.ts";
@@ -16,6 +16,7 @@ import type { ContainerRecord, PortBinding } from "./storage/containers.ts";
 import type { DriverName } from "./storage/drivers.ts";
 import type { Image } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";
+import type { AutoWish, UsernsWish } from "./userns-option.ts";
 
 export interface CreateOptions {
   image: string;
@@ -91,6 +92,8 @@ export interface CreateHost {
   ids: { uid: number; gid: number };
   /** Who `-u` or the image's USER is in the image. */
   imageUser: (user: string) => { uid: number; gid: number };
+  /** Ids that no other container has. */
+  freeIds: (wish: AutoWish, user: string) => AutoIds;
 }
 
 /** Throws UsageError and PodError with Docker's texts. */
@@ -151,8 +154,9 @@ function toUserns(
   { userns, user }: CreateOptions,
   config: NonNullable<Image["config"]["config"]>,
   host: CreateHost,
-): KeptIds | undefined {
+): ContainerIds | undefined {
   if (!userns) return undefined;
+  if (userns.mode === "auto") return host.freeIds(userns, user ?? config.User ?? "");
   const { mode } = userns;
   const ids = mode === "caller" ? host.imageUser(user ?? config.User ?? "") : { ...host.ids, ...defined(userns) };
   const { uid, gid } = ids;

@@ -9,6 +9,7 @@ import { type CgroupPlan, planCgroup } from "./ns/cgroup.ts";
 import { idMaps } from "./ns/mappers.ts";
 import { hostSpec } from "./runtimespec.ts";
 import type { IdMapping, RuntimeSpec } from "./spec.ts";
+import type { ContainerRecord } from "./storage/containers.ts";
 import { type RootfsMount, rootfsMount } from "./storage/drivers.ts";
 import { findImage, type Image } from "./storage/images.ts";
 
@@ -45,7 +46,7 @@ export function explain(options: CreateOptions): Explanation {
     },
     cgroup,
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
-    degraded: degradations(record.driver, mode, cgroup, maps.singleIdReason),
+    degraded: degradations(record, cgroup, maps.singleIdReason),
   };
 }
 
@@ -57,11 +58,17 @@ function findLocal(reference: string): Image {
   });
 }
 
-function degradations(driver: string, mode: string, cgroup: CgroupPlan, singleIdReason: string | undefined): string[] {
+function degradations(
+  { driver, userns, network: { mode } }: ContainerRecord,
+  cgroup: CgroupPlan,
+  singleIdReason: string | undefined,
+): string[] {
+  const isMapped = driver === "overlay" && userns !== undefined;
   const isSlow = driver === "fuse-overlayfs" && probedDriver().driver === driver;
   return [
     ...(singleIdReason ? [`one id only, files of other owners become yours: ${singleIdReason}`] : []),
     ...(isSlow ? [`files go through fuse-overlayfs, which is slower: ${probedDriver().reason}`] : []),
+    ...(isMapped ? ["the image's files go through fuse-overlayfs, which maps their owners: --userns"] : []),
     ...(mode === "host" ? ["the host's network is shared: asked for by --network host"] : []),
     ...(cgroup.missing ? [`no control group of its own, so pause stops processes by SIGSTOP: ${cgroup.missing}`] : []),
     "no limits: pod sets none yet",

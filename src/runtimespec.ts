@@ -1,7 +1,7 @@
 /** A container's record as an OCI runtime spec: what init carries out, and what other runtimes can read. */
 
 import { dirname, join } from "node:path";
-import { keptIdMap } from "./keep-id.ts";
+import { nestedMapping } from "./container-ids.ts";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
 import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
@@ -29,6 +29,7 @@ export interface SpecHost extends SpecIds {
 }
 
 export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
+  const ids = idMappings(record, host);
   const newNetwork = !["host", "container"].includes(record.network.mode);
   return {
     ociVersion: "1.1.0",
@@ -51,7 +52,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
     root: { path: join(host.dir, "rootfs"), readonly: record.readonlyRootfs },
     hostname: record.hostname,
     mounts: [
-      ...systemMounts(record, countIds(host.gids), newNetwork),
+      ...systemMounts(record, ids.gidMappings, newNetwork),
       ...ownFiles(record, host.dir),
       ...userMounts(record, host.dir),
     ],
@@ -65,14 +66,14 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
         { type: "cgroup" },
         ...(newNetwork ? [{ type: "network" as const }] : []),
       ],
-      ...idMappings(record, host),
+      ...ids,
       devices: ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
         type: "c",
         path: `/dev/${name}`,
       })),
       maskedPaths,
       readonlyPaths,
-      sysctl: newNetwork ? networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1) : {},
+      sysctl: newNetwork ? networkSysctls(ids.gidMappings) : {},
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
@@ -82,29 +83,28 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
 /** The container's ids as those of the user's namespace. */
 export function idMappings({ userns }: Pick<ContainerRecord, "userns">, { uids, gids }: SpecIds) {
   if (!userns) return { uidMappings: oneToOne(uids), gidMappings: oneToOne(gids) };
-  return { uidMappings: keptIdMap(uids, userns.uid), gidMappings: keptIdMap(gids, userns.gid) };
+  return { uidMappings: nestedMapping(userns, "uid", uids), gidMappings: nestedMapping(userns, "gid", gids) };
 }
 
 function oneToOne(mappings: IdMapping[]): IdMapping[] {
   return mappings.map(({ containerID, size }) => ({ containerID, hostID: containerID, size }));
 }
 
-function countIds(mappings: IdMapping[]): number {
-  return mappings.reduce((sum, { size }) => sum + size, 0);
-}
-
 /**
  * As Docker sets them: any user may ping and listen on low ports, in a network that is the container's own. The kernel
- * compares the host's ids: `first` is who is the caller there, whose id comes before the subordinate ones.
+ * compares the host's ids: first comes the caller's, then the subordinate ones.
  */
-function networkSysctls(first: number, last: number): Record<string, string> {
-  return { "net.ipv4.ping_group_range": `${first} ${last}`, "net.ipv4.ip_unprivileged_port_start": "0" };
+function networkSysctls(gids: IdMapping[]): Record<string, string> {
+  const [first, last] = [0, -1].map((index) => gids.toSorted((a, b) => a.hostID - b.hostID).at(index)!);
+  const range = `${first!.containerID} ${last!.containerID + last!.size - 1}`;
+  return { "net.ipv4.ping_group_range": range, "net.ipv4.ip_unprivileged_port_start": "0" };
 }
 
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */
-function systemMounts(record: ContainerRecord, gids: number, newNetwork: boolean): RuntimeMount[] {
+function systemMounts(record: ContainerRecord, gids: IdMapping[], newNetwork: boolean): RuntimeMount[] {
   const quiet = ["nosuid", "noexec", "nodev"];
-  const terminalGroup = gids > 5 ? ["gid=5"] : []; // with one mapped id there is no group 5
+  const hasTerminalGroup = gids.some(({ containerID, size }) => containerID <= 5 && containerID + size > 5);
+  const terminalGroup = hasTerminalGroup ? ["gid=5"] : []; // with one mapped id there is none
   return [
     { destination: "/proc", type: "proc", source: "proc", options: quiet },
     {

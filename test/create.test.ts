@@ -51,6 +51,7 @@ const record = (given: Partial<CreateOptions>, config: Image["config"]["config"]
     newVolumeName: () => "new",
     ids: { uid: 1000, gid: 1000 },
     imageUser: () => ({ uid: 7, gid: 8 }),
+    freeIds: () => ({ mode: "auto", uidMappings: [], gidMappings: [] }),
   });
 
 test("entrypoint and command override each other as in Docker", () => {

@@ -5,7 +5,6 @@ import { config } from "../config.ts";
 import type { CreateOptions } from "../create.ts";
 import { UsageError } from "../errors.ts";
 import { healthActions, parsePeriod, parseRetries } from "../health.ts";
-import { parseUserns } from "../keep-id.ts";
 import { parseLogConfig } from "../log-options.ts";
 import { parseDevice } from "../mounts/device-option.ts";
 import { parseMount } from "../mounts/mount-option.ts";
@@ -13,6 +12,7 @@ import { parseSecret } from "../mounts/secret-option.ts";
 import { formatPlatform, parsePlatform } from "../platform.ts";
 import { parseExpose, parsePublish } from "../port-options.ts";
 import { parseSignalName } from "../signal-names.ts";
+import { parseUserns } from "../userns-option.ts";
 import { parseBytes, parseInteger } from "../values.ts";
 
 /** What a container is made with: `run` has it, and every other command that makes one. */
@@ -155,7 +155,8 @@ export const createArgs = {
     type: "string",
     default: "",
     parse: parseUserns,
-    description: "User namespace to use: keep-id[:uid=,gid=], or caller, which makes the image's user you",
+    description:
+      "User namespace to use: keep-id[:uid=,gid=], auto[:size=,uidmapping=,gidmapping=], or caller, which makes the image's user you",
   },
   volume: {
     type: "string",

@@ -17,7 +17,9 @@ export function formatExplanation({
   const steps: [string, string[]][] = [
     ["image", [`${image.reference}, ${image.id}`]],
     ["user namespace", ["yours, shared by all of your containers", ...maps(userNamespace)]],
-    ["root file system", [`${rootfs.driver} at ${rootfs.target}`, ...rootfs.options.split(",")]],
+    ...[rootfs.lower, rootfs].flatMap((each): [string, string[]][] =>
+      each ? [["root file system", mounted(each)]] : [],
+    ),
     ["namespaces", [linux.namespaces.map(({ type }) => type).join(", ")]],
     ["id maps", maps(linux)],
     ["control group", cgroupSteps(cgroup)],
@@ -41,6 +43,10 @@ export function formatExplanation({
   ];
   const shown = steps.filter(([, lines]) => lines.length);
   return alignTabs(shown.flatMap(([name, lines]) => lines.map((line, i) => `${i ? "" : name}\t${line}\n`)).join(""));
+}
+
+function mounted({ driver, target, options }: Explanation["rootfs"]): string[] {
+  return [`${driver} at ${target}`, ...options.split(",")];
 }
 
 function maps({ uidMappings, gidMappings }: { uidMappings: IdMapping[]; gidMappings: IdMapping[] }): string[] {

@@ -1,7 +1,9 @@
 /** A container as `docker inspect` shows it: Docker's field names, as far as pod has what they tell. */
 
+import type { AutoIds, ContainerIds } from "../container-ids.ts";
 import type { ContainerSizes } from "../container-sizes.ts";
 import { maskedPaths, readonlyPaths } from "../runtimespec.ts";
+import type { IdMapping } from "../spec.ts";
 import { anonymousPlaces } from "../storage/container-mount.ts";
 import type { Container } from "../storage/containers.ts";
 import { containerDir } from "../storage/containers.ts";
@@ -96,6 +98,18 @@ function logPath({ id, log }: Container["record"]): string {
   return { local: logFile(id), "json-file": jsonLogFile(id), none: "" }[log.driver];
 }
 
+function usernsMode(ids: ContainerIds | undefined): string {
+  if (!ids) return "";
+  return ids.mode === "auto" ? ids.mode : `${ids.mode}:uid=${ids.uid},gid=${ids.gid}`;
+}
+
+/** podman's field, and its words: `container id:id of the user's namespace:size`. */
+function idMappings({ uidMappings, gidMappings }: AutoIds) {
+  const words = (mappings: IdMapping[]) =>
+    mappings.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`);
+  return { UidMap: words(uidMappings), GidMap: words(gidMappings) };
+}
+
 function inspectState(state: Container["state"]) {
   const isRunning = state.status === "running";
   return {
@@ -138,7 +152,8 @@ function hostConfig(record: Container["record"]) {
     ReadonlyRootfs: record.readonlyRootfs,
     SecurityOpt: listOrNil<string>(null),
     UTSMode: "",
-    UsernsMode: record.userns ? `${record.userns.mode}:uid=${record.userns.uid},gid=${record.userns.gid}` : "",
+    UsernsMode: usernsMode(record.userns),
+    IDMappings: record.userns?.mode === "auto" ? idMappings(record.userns) : undefined,
     ShmSize: record.shmSizeBytes,
     Init: record.process.init,
     Mounts: listOrNil(inspectMountOptions(record.mounts)),

@@ -17,7 +17,7 @@ import { awaitProgram, receiveFromInit, receiveReport, tellInit } from "./handsh
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
 import { send } from "./stage.ts";
 import { socketPair } from "./sys/descriptor.ts";
-import { close, open, statAt } from "./sys/file.ts";
+import { close, fchmod, open, statAt } from "./sys/file.ts";
 import { childrenOf, closeInherited, fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { ownerOf, parentOf, setns, unlessErrno } from "./sys/namespace.ts";
 import { joinNewSessionKeyring, kill, setDumpable, setSid, setSignalMask, waitPid } from "./sys/process.ts";
@@ -31,7 +31,7 @@ export interface ExecRequest {
   windowSize?: WindowSize;
   /** Descriptors of the container's namespaces, in the order in which init sends them; the monitor has them. */
   namespaces: number[];
-  /** What become the program's 0, 1 and 2; null is /dev/null. With a terminal it has that. */
+  /** What become the program's 0, 1 and 2: pipes; null is /dev/null. With a terminal it has that. */
   fds: (number | null)[];
   /** The directory of the container's control group, where it has one. */
   cgroup?: string;
@@ -50,6 +50,7 @@ const kinds = [CLONE_NEWIPC, CLONE_NEWUTS];
  * Throws CommandError 126 or 127 where it can't be started, ThreadsError where no copy of this process could enter.
  */
 export function startInContainer(request: ExecRequest): { pid: number; terminal: number | undefined } {
+  for (const fd of request.fds) if (fd !== null) fchmod(fd, 0o666); // /dev/stdout opens a pipe anew, also where its owner is nobody inside
   const { pid, channel, terminal } = enterByCopy(request);
   for (const fd of new Set(request.fds)) if (fd !== null) close(fd);
   request.onStart();

@@ -15,7 +15,7 @@ import {
   SOCK_RAW,
 } from "./constants.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
-import { enterRootfs } from "./rootfs.ts";
+import { enterRootfs, openHostFiles } from "./rootfs.ts";
 import { receive, send } from "./stage.ts";
 import { socket } from "./sys/descriptor.ts";
 import { close, open } from "./sys/file.ts";
@@ -59,6 +59,8 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
   const { spec } = request;
   const newNetwork = spec.linux.namespaces.some(({ type, path }) => type === "network" && !path);
 
+  const files = openHostFiles(spec, at); // the root file system has come by propagation
+
   at("become root of the container's user namespace");
   becomeRoot();
 
@@ -69,7 +71,7 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
 
   at("leave the monitor's mounts");
-  mount("none", "/", "", MS_REC | (spec.linux.rootfsPropagation === "slave" ? MS_SLAVE : MS_PRIVATE)); // the root file system has come by propagation
+  mount("none", "/", "", MS_REC | (spec.linux.rootfsPropagation === "slave" ? MS_SLAVE : MS_PRIVATE));
 
   at("leave the host's session");
   setSid();
@@ -87,7 +89,7 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
     setInterfaceUp("lo");
   }
 
-  enterRootfs(spec, at);
+  enterRootfs(spec, files, at);
 
   becomeProgram(channel, { ...request, process: spec.process, isFirst: true }, at, () =>
     sendNamespaces(channel, { kind: "ready" }, ["user", "pid", "net", "ipc", "uts", "cgroup", "mnt"]),

@@ -21,8 +21,17 @@ export interface MountedRootfs {
   unmount(): void;
 }
 
-/** Paths in `options` are relative to the store's root. */
-export function mountRootfs(what: { driver: string; target: string; options: string; tree?: string }): MountedRootfs {
+interface Rootfs {
+  driver: string;
+  target: string;
+  /** Paths in them are relative to the store's root. */
+  options: string;
+  tree?: string;
+  lower?: Rootfs;
+}
+
+export function mountRootfs(what: Rootfs): MountedRootfs {
+  if (what.lower) return mountUpon(mountRootfs(what.lower), { ...what, lower: undefined });
   unlessErrno(["EEXIST"], () => mkdirSync(what.target)); // in the container's folder, which may just have been removed
   if (what.tree) return mountTree(what.tree, what.target);
   process.chdir(config.dataDir);
@@ -30,6 +39,24 @@ export function mountRootfs(what: { driver: string; target: string; options: str
     return what.driver === "overlay" ? mountOverlay(what) : mountFuse(what);
   } finally {
     process.chdir("/");
+  }
+}
+
+function mountUpon(lower: MountedRootfs, what: Rootfs): MountedRootfs {
+  const unmountLower = lower.unmount;
+  try {
+    const { path, unmount } = mountRootfs(what);
+    return {
+      path,
+      helperPidfd: lower.helperPidfd,
+      unmount() {
+        unmount();
+        unmountLower();
+      },
+    };
+  } catch (error) {
+    unmountLower();
+    throw error;
   }
 }
 
@@ -50,8 +77,11 @@ function mountOverlay({ target, options }: { target: string; options: string }):
 function mountFuse({ target, options }: { target: string; options: string }): MountedRootfs {
   const program = Bun.which("fuse-overlayfs", { PATH: config.path });
   if (!program) {
+    const otherwise = options.includes("uidmapping=")
+      ? ": --userns needs it"
+      : ", or use --storage-driver overlay, or vfs, which copies the image's files";
     throw new PodError("fuse-overlayfs is not installed", {
-      hint: "install it (Debian, Ubuntu: sudo apt install fuse-overlayfs), or use --storage-driver overlay, or vfs, which copies the image's files",
+      hint: `install it (Debian, Ubuntu: sudo apt install fuse-overlayfs)${otherwise}`,
     });
   }
   const pid = spawn(program, ["-f", "-o", `${options},allow_other`, target], {

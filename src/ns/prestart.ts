@@ -18,7 +18,7 @@ import {
 import type * as init from "./init.ts";
 import { load } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
-import { close, writeText } from "./sys/file.ts";
+import { close, fchmod, writeText } from "./sys/file.ts";
 import { closeInherited, type fork, setTitle, takeDescriptors } from "./sys/fork.ts";
 import { mount, unshare } from "./sys/namespace.ts";
 import { execve } from "./sys/process.ts";
@@ -91,6 +91,7 @@ export function startInit(
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
   for (const { writeFd } of [stdout, stderr]) growPipe(writeFd, 1 << 20); // fewer, larger chunks for the log
   const theirs = [stdin.readFd, stdout.writeFd, stderr.writeFd];
+  for (const fd of theirs) fchmod(fd, 0o666); // /dev/stdout opens a pipe anew, also where its owner is nobody inside
   const namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
   const { pid, cgroup } = forkInCgroup(
     () => {

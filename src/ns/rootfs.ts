@@ -44,16 +44,36 @@ import { writeAll } from "./sys/descriptor.ts";
 import { close, mkdirAt, openAt, openAt2, statAt, symlinkAt, unlinkAt } from "./sys/file.ts";
 import { mount, moveMount, openTree, pivotRoot, setMountAttributes, umount, unlessErrno } from "./sys/namespace.ts";
 
-/** Mounts all of the spec onto the root file system at `spec.root.path`, and makes it `/`. `at` names the step. */
-export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void {
+/** What the container gets of the host's files, as descriptors. */
+export interface HostFiles {
+  /** The root file system. */
+  root: number;
+  /** Detached copies of the mounts that are bound, by their entries. */
+  sources: Map<RuntimeMount, number>;
+}
+
+/** To be called as the caller, to whom they belong: the container's root may be nobody there. `at` names the step. */
+export function openHostFiles(spec: RuntimeSpec, at: (step: string) => void): HostFiles {
   const rootPath = spec.root.path;
   at(`bind the root file system ${rootPath}`);
   mount(rootPath, rootPath, "", MS_BIND | MS_REC); // a mount of our own, or pivot_root is EINVAL: the copied ones are locked
   const root = openAt(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY);
   setMountAttributes(root, { propagation: MS_PRIVATE, recursive: true }, rootPath);
+  const sources = new Map<RuntimeMount, number>();
+  for (const entry of spec.mounts.filter(({ type }) => type === "bind")) {
+    at(`mount ${entry.destination}`);
+    sources.set(entry, cloneSource(entry));
+  }
+  return { root, sources };
+}
+
+/** Mounts all of the spec onto the root file system, and makes it `/`. */
+export function enterRootfs(spec: RuntimeSpec, { root, sources }: HostFiles, at: (step: string) => void): void {
   for (const entry of spec.mounts) {
     at(`mount ${entry.destination}`);
-    mountInside(root, entry);
+    const source = sources.get(entry);
+    if (source !== undefined) bindInside(root, entry, source);
+    else mountInside(root, entry);
   }
   at("make the devices");
   if (!spec.mounts.some(isOwnDev)) makeDevices(root, spec);
@@ -86,8 +106,7 @@ const systemTargets = ["/proc", "/sys", "/dev"];
 
 function mountInside(root: number, entry: RuntimeMount): void {
   const { flags, data } = parseMountOptions(entry.options);
-  if (/^\/proc(\/|$)/.test(entry.destination) && !isAllowedInProc(entry)) throw insideProc(entry);
-  if (entry.type === "bind") return bindInside(root, entry);
+  refuseInProc(entry);
   const strict = systemTargets.some((path) => entry.destination.startsWith(path));
   const target = openTarget(root, entry.destination, true, strict);
   try {
@@ -102,11 +121,15 @@ function mountInside(root: number, entry: RuntimeMount): void {
   }
 }
 
-/** Clones the source's mounts, sets their flags while nobody sees them, and attaches them by descriptor. */
-function bindInside(root: number, entry: RuntimeMount): void {
-  const recursive = entry.options.includes("rbind");
-  const clone = openTree(AT_FDCWD, entry.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
+function cloneSource({ source, options }: RuntimeMount): number {
+  const recursive = options.includes("rbind");
+  return openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
+}
+
+/** Sets the flags of cloned mounts while nobody sees them, and attaches them by descriptor, which is closed. */
+function bindInside(root: number, entry: RuntimeMount, clone: number): void {
   try {
+    refuseInProc(entry);
     const attributes: [string, number][] = [
       ["ro", MOUNT_ATTR_RDONLY],
       ["rro", MOUNT_ATTR_RDONLY],
@@ -134,6 +157,10 @@ function bindInside(root: number, entry: RuntimeMount): void {
 /** What lxcfs and its like show in place of the kernel's: runc's list. */
 const replaceableInProc =
   /^\/proc\/(cpuinfo|diskstats|meminfo|stat|swaps|uptime|loadavg|slabinfo|sys\/kernel\/ns_last_pid|sys\/crypto\/fips_enabled)$/;
+
+function refuseInProc(entry: RuntimeMount): void {
+  if (/^\/proc(\/|$)/.test(entry.destination) && !isAllowedInProc(entry)) throw insideProc(entry);
+}
 
 function isAllowedInProc({ type, source, destination }: RuntimeMount): boolean {
   return type === "proc" || (source === "/proc" && destination === "/proc") || replaceableInProc.test(destination);
@@ -220,7 +247,8 @@ function tryOpen(root: number, path: string, flags: number, resolve: number): nu
 /** mknod of devices is EPERM in a user namespace, so the host's are bound. Links as in the OCI spec's "Default Devices". */
 function makeDevices(root: number, spec: RuntimeSpec): void {
   for (const device of spec.linux.devices) {
-    bindInside(root, { destination: device.path, type: "bind", source: device.path, options: ["bind"] });
+    const entry = { destination: device.path, type: "bind", source: device.path, options: ["bind"] };
+    bindInside(root, entry, cloneSource(entry));
   }
   const dev = openAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
   const links = {

@@ -1,5 +1,6 @@
 /** Owner, mode, extended attributes and times of what a layer holds, in the order in which they keep one another. */
 
+import { sameOwner } from "../container-ids.ts";
 import { hasCode } from "../errors.ts";
 import { S_IFLNK } from "../ns/constants.ts";
 import { chmodAtBytes, chownAtBytes, getXattrOf, listXattrsOf, setTimesAtBytes, setXattrOf } from "../ns/sys/bytes.ts";
@@ -69,8 +70,9 @@ export function setAttributesAt(
 }
 
 /** What an open file or folder of a lower layer has, or should have had; without the words to drivers. */
-export function attributesOf(fd: number): Attributes & Times & { size: number } {
-  const { mode, uid, gid, accessed, modified, size } = statAt(fd, "");
+export function attributesOf(fd: number, ownerOf = sameOwner): Attributes & Times & { size: number } {
+  const { mode, accessed, modified, size, ...status } = statAt(fd, "");
+  const { uid, gid } = ownerOf(status);
   const names = listXattrsOf(fd).filter((name) => !reservedXattrs.test(name));
   const xattrs = names.map((name): [string, Buffer] => [name, getXattrOf(fd, name) ?? Buffer.alloc(0)]);
   const noted = getXattrOf(fd, ownerXattr)?.toString().split(":");

@@ -1,5 +1,6 @@
 /** What a container's writable layer changes of the layers below it, as `docker diff` counts it. */
 
+import { type OwnerMap, sameOwner } from "../container-ids.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK } from "../ns/constants.ts";
 import { findAtBytes, listDirectoryBytes, statAtBytes } from "../ns/sys/bytes.ts";
 import { close, open, type Time } from "../ns/sys/file.ts";
@@ -24,8 +25,9 @@ export interface Change {
 export function* changesOf(folders: RootfsFolders, ignored = new Set<string>()): Generator<Change> {
   const opened = [folders.upper, ...folders.lower].map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   const [upper, ...lower] = opened;
+  const { isWhole, ownerOf } = folders;
   try {
-    yield* changesIn({ fd: upper!, lower, isWhole: folders.isWhole, path: "", pending: [], ignored });
+    yield* changesIn({ fd: upper!, lower, isWhole, ownerOf, path: "", pending: [], ignored });
   } finally {
     opened.forEach(close);
   }
@@ -41,6 +43,8 @@ interface ComparedFolder {
   /** Folders on the way that are not told yet, one list for the whole walk: they count where something in them does. */
   pending: Change[];
   ignored: Set<string>;
+  /** Who an owner in this folder is in those below. */
+  ownerOf: OwnerMap;
 }
 
 function* changesIn(folder: ComparedFolder): Generator<Change> {
@@ -62,12 +66,12 @@ function* changesIn(folder: ComparedFolder): Generator<Change> {
     const file = { dirFd: folder.fd, name, status };
     const change: Change = { kind: below ? "C" : "A", path, file };
     if (isDirectory(status)) yield* changesOfFolder(folder, change, file, below);
-    else if (!below || differs(file, below)) yield* told(change, folder.pending);
+    else if (!below || differs(file, below, folder.ownerOf)) yield* told(change, folder.pending);
   }
 }
 
 function* changesOfFolder(
-  { fd: parentFd, lower, isWhole, pending, ignored }: ComparedFolder,
+  { fd: parentFd, lower, isWhole, pending, ignored, ownerOf }: ComparedFolder,
   change: Change,
   file: LowerFile,
   below: LowerFile | undefined,
@@ -77,7 +81,7 @@ function* changesOfFolder(
   const opened = [fd];
   try {
     const wasFolder = below !== undefined && isDirectory(below.status);
-    if (wasFolder && !differs(file, below)) pending.push(change);
+    if (wasFolder && !differs(file, below, ownerOf)) pending.push(change);
     else yield* told(change, pending);
     yield* changesIn({
       fd,
@@ -86,6 +90,7 @@ function* changesOfFolder(
       path: change.path,
       pending,
       ignored,
+      ownerOf,
     });
     if (pending.at(-1) === change) pending.pop();
   } finally {
@@ -99,24 +104,24 @@ function* told(change: Change, pending: Change[]): Generator<Change> {
 }
 
 /** Docker's comparison, and the extended attributes. A folder's time and size change with what is in it, and say nothing. */
-function differs(file: LowerFile, below: LowerFile): boolean {
-  const [now, before] = [file.status, below.status];
+function differs(file: LowerFile, below: LowerFile, ownerOf: OwnerMap): boolean {
+  const [now, before] = [{ ...file.status, ...ownerOf(file.status) }, below.status];
   if (now.mode !== before.mode || now.uid !== before.uid || now.gid !== before.gid) return true;
   if (now.rdevMajor !== before.rdevMajor || now.rdevMinor !== before.rdevMinor) return true;
   if (!isDirectory(now) && (now.size !== before.size || !isSameTime(now.modified, before.modified))) return true;
   const kind = now.mode & S_IFMT;
-  return (kind === S_IFREG || kind === S_IFDIR) && xattrsOf(file) !== xattrsOf(below);
+  return (kind === S_IFREG || kind === S_IFDIR) && xattrsOf(file, ownerOf) !== xattrsOf(below);
 }
 
 function isSameTime(a: Time, b: Time): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
 }
 
-function xattrsOf({ dirFd, name }: LowerFile): string {
+function xattrsOf({ dirFd, name }: LowerFile, ownerOf = sameOwner): string {
   const fd = findAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW);
   if (fd === undefined) return "gone";
   try {
-    const { mode, uid, gid, xattrs } = attributesOf(fd);
+    const { mode, uid, gid, xattrs } = attributesOf(fd, ownerOf);
     return JSON.stringify([mode, uid, gid, xattrs.toSorted(([a], [b]) => (a < b ? -1 : 1))]);
   } finally {
     close(fd);

@@ -3,7 +3,7 @@
 import { type Change, changesOf } from "./changes.ts";
 import { type ContainerRecord, containerDir } from "./containers.ts";
 import { rootfsFolders } from "./drivers.ts";
-import { packTree } from "./pack.ts";
+import { packLayer, packTree } from "./pack.ts";
 import { allocatedBytes, allocatedInside } from "./usage.ts";
 
 /** Where pod mounts something of its own: made at the start, and no change of the program's. */
@@ -14,10 +14,15 @@ export function changesOfContainer(record: ContainerRecord): Generator<Change> {
   return changesOf(rootfsFolders(record), mountPoints);
 }
 
+/** The same as a layer's archive. */
+export function packChangesOf(record: ContainerRecord): Generator<Buffer> {
+  return packLayer(changesOfContainer(record), rootfsFolders(record).ownerOf);
+}
+
 /** All its files as a tar archive. Needs the ids of the user's namespace. */
 export function packContainer(record: ContainerRecord): Generator<Buffer> {
-  const { upper, lower, isWhole } = rootfsFolders(record);
-  return packTree(isWhole ? [upper] : [upper, ...lower]);
+  const { upper, lower, isWhole, ownerOf } = rootfsFolders(record);
+  return packTree(isWhole ? [upper] : [upper, ...lower], ownerOf);
 }
 
 /** Bytes on disk of its writable layer; of a tree of its own, those of the files that it has changed. */

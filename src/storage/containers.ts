@@ -1,9 +1,9 @@
 /** Container records: one folder each, `containers/<id>/`. The record never changes but by rename and update; the state does. */
 
 import { join } from "node:path";
+import type { ContainerIds } from "../container-ids.ts";
 import { ConflictError, DamagedContainerError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import type { Health, HealthAction, Healthcheck } from "../health.ts";
-import type { KeptIds } from "../keep-id.ts";
 import type { LogConfig } from "../log-options.ts";
 import { O_RDWR } from "../ns/constants.ts";
 import { open } from "../ns/sys/file.ts";
@@ -82,7 +82,7 @@ export interface ContainerRecord {
   shmSizeBytes: number;
   mounts: ContainerMount[];
   /** `--userns`: missing where the container's root is the caller. */
-  userns?: KeptIds;
+  userns?: ContainerIds;
 }
 
 /** `--network` and what belongs to it. */

@@ -3,6 +3,7 @@
  * folder for one meanwhile leads the copy nowhere (CVE-2018-15664).
  */
 
+import type { Owner } from "../container-ids.ts";
 import { PodError } from "../errors.ts";
 import {
   O_CREAT,
@@ -41,7 +42,7 @@ import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./at
 import { copyContent } from "./content.ts";
 import { isDirectory } from "./lower.ts";
 
-/** Copies into one folder. With `keepOwners` the sources' owners stay, else all becomes root's: of a rootless user, the user's own. */
+/** Copies into one folder. The sources' owners stay, unless all is to be `owner`'s. */
 export class TreeCopier {
   readonly skipped: Skipped = { devices: 0, xattrs: 0, owners: 0 };
   /** What an archive of it would have: Docker's measure of what was copied. */
@@ -52,7 +53,7 @@ export class TreeCopier {
   /** `targetFd` is the folder. */
   constructor(
     readonly targetFd: number,
-    readonly keepOwners: boolean,
+    readonly owner?: Owner,
   ) {}
 
   /** What is behind `source`, an O_PATH descriptor, as `name` in the folder: a file in place of a file, a folder into a folder. */
@@ -157,7 +158,7 @@ export class TreeCopier {
   }
 
   #owned<T extends { uid: number; gid: number }>(attributes: T): T {
-    return this.keepOwners ? attributes : { ...attributes, uid: 0, gid: 0 };
+    return this.owner ? { ...attributes, ...this.owner } : attributes;
   }
 }
 

@@ -1,9 +1,9 @@
 /** Storage drivers: how a container's layers become one writable tree. */
 
 import { join } from "node:path";
+import { type ContainerIds, fuseMapping, innerOwner, type OwnerMap, outerOwner, sameOwner } from "../container-ids.ts";
 import { PodError } from "../errors.ts";
-import { fuseMapping, type KeptIds } from "../keep-id.ts";
-import { existsSync, mkdirSync } from "../ns/sys/fs.ts";
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from "../ns/sys/fs.ts";
 import { containerDir } from "./containers.ts";
 import { makeBtrfsTree } from "./drivers/btrfs.ts";
 import { makeVfsTree } from "./drivers/vfs.ts";
@@ -34,6 +34,8 @@ export interface RootfsMount {
   options: string;
   /** The plain tree that appears there, of the drivers that have one. */
   tree?: string;
+  /** What is mounted first: the layers as the only lower one of the kernel's overlay, with the owners that `--userns` asks for. */
+  lower?: RootfsMount;
 }
 
 /**
@@ -45,7 +47,7 @@ export function rootfsMount(container: {
   layers: string[];
   driver: DriverName;
   autoRemove: boolean;
-  userns?: KeptIds;
+  userns?: ContainerIds;
 }): RootfsMount {
   const dir = `containers/${container.id}`;
   const target = join(paths.root, dir, "rootfs");
@@ -59,8 +61,9 @@ export function rootfsMount(container: {
     }
     return { driver: container.driver, target, options: "", tree };
   }
-  const lower = container.layers.toReversed().map(layerLink).join(":") || `${dir}/empty`;
-  const common = [`lowerdir=${lower}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
+  const mapped = mappedLayers(container);
+  const layers = container.layers.toReversed().map(layerLink).join(":") || `${dir}/empty`;
+  const common = [`lowerdir=${mapped ? `${dir}/lower` : layers}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   // A container that is removed at its end is never read after a power cut: no sync when it is unmounted.
   const volatile = container.autoRemove ? ["volatile"] : [];
   const own = container.driver === "overlay" ? ["userxattr"] : mappingOptions(container.userns);
@@ -71,7 +74,16 @@ export function rootfsMount(container: {
       hint: "at most 127 layers are possible",
     });
   }
-  return { driver: container.driver, target, options: joined };
+  return { driver: container.driver, target, options: joined, ...(mapped && { lower: mapped }) };
+}
+
+/**
+ * The kernel's overlay maps no ids for an ordinary user: fuse-overlayfs shows it the layers, with other owners. What the
+ * container writes goes to the kernel's own, and no file is copied for this.
+ */
+function mappedLayers({ id, driver, layers, userns }: Parameters<typeof rootfsMount>[0]): RootfsMount | undefined {
+  if (!userns || driver !== "overlay") return undefined;
+  return imageMount({ id, driver, layers, index: 0, target: join(containerDir(id), "lower"), userns });
 }
 
 /** An image that is mounted into a container, read-only, at `target`; what has no overlay has a tree beside the container's own. */
@@ -81,9 +93,10 @@ export function imageMount(what: {
   layers: string[];
   index: number;
   target: string;
-  userns?: KeptIds;
+  userns?: ContainerIds;
 }): RootfsMount {
-  const { driver, target } = what;
+  const { target } = what;
+  const driver = what.userns ? "fuse-overlayfs" : what.driver;
   const makeTree = treeMakers[driver];
   if (makeTree) {
     const folder = join(containerDir(what.id), "images", String(what.index));
@@ -98,8 +111,8 @@ export function imageMount(what: {
   return { driver, target, options: [`lowerdir=${lower}`, ...own].join(",") };
 }
 
-function mappingOptions(userns: KeptIds | undefined): string[] {
-  return userns ? [`uidmapping=${fuseMapping(userns.uid)}`, `gidmapping=${fuseMapping(userns.gid)}`] : [];
+function mappingOptions(userns: ContainerIds | undefined): string[] {
+  return userns ? [`uidmapping=${fuseMapping(userns, "uid")}`, `gidmapping=${fuseMapping(userns, "gid")}`] : [];
 }
 
 /** The folders that a container's tree is merged of, from wherever one looks. */
@@ -110,18 +123,44 @@ export interface RootfsFolders {
   lower: string[];
   /** Its own folder is a plain tree that shows everything, and its layers nothing. */
   isWhole: boolean;
+  /** Who an owner in the container's own folder is in its layers. */
+  ownerOf: OwnerMap;
 }
 
 /** A plain tree is not there before the container has run, or files were copied into it. */
-export function rootfsFolders({ id, layers }: { id: string; layers: string[] }): RootfsFolders {
+export function rootfsFolders(container: {
+  id: string;
+  layers: string[];
+  driver: DriverName;
+  userns?: ContainerIds;
+}): RootfsFolders {
+  const { id, layers, userns } = container;
   const isWhole = existsSync(treeOf(id));
   return {
     upper: isWhole ? treeOf(id) : join(containerDir(id), "upper"),
     lower: layers.toReversed().map(layerDir),
     isWhole,
+    // fuse-overlayfs maps what it writes, too
+    ownerOf: userns && container.driver === "overlay" ? (owner) => innerOwner(owner, userns) : sameOwner,
   };
 }
 
 function treeOf(id: string): string {
   return join(containerDir(id), treeName);
+}
+
+/** An overlay shows the upper folder's own owner and mode as those of `/`: they are to be the image's. */
+export function takeRootAttributes(container: {
+  id: string;
+  layers: string[];
+  driver: DriverName;
+  userns?: ContainerIds;
+}): void {
+  const top = container.layers.at(-1);
+  if (!top) return;
+  const { mode, ...status } = statSync(layerDir(top));
+  const { uid, gid } = container.driver === "overlay" ? (outerOwner(status, container.userns) ?? status) : status;
+  const upper = join(containerDir(container.id), "upper");
+  chownSync(upper, uid, gid);
+  chmodSync(upper, mode & 0o7777);
 }

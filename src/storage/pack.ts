@@ -1,5 +1,6 @@
 /** Files into tar archives: a container's whole tree, or its changes as a layer (image-spec layer.md). Nothing is held but one chunk. */
 
+import { type OwnerMap, sameOwner } from "../container-ids.ts";
 import { hasCode } from "../errors.ts";
 import {
   O_DIRECTORY,
@@ -24,30 +25,35 @@ import type { TarEntry } from "./tar.ts";
 import { emptyFile, tarEnd, tarHeader, tarPadding } from "./tarwriter.ts";
 import { whiteoutPrefix } from "./whiteouts.ts";
 
-/** The archive of all that these folders show, merged, the topmost first. */
-export function packTree(dirs: string[]): Generator<Buffer> {
-  return inChunks(packMerged(dirs));
+/** The archive of all that these folders show, merged, the topmost first; `ownerOf` says whom an owner in that one stands for. */
+export function packTree(dirs: string[], ownerOf = sameOwner): Generator<Buffer> {
+  return inChunks(packMerged(dirs, ownerOf));
 }
 
 /** The layer of these changes: deletions become whiteouts. */
-export function packLayer(changes: Iterable<Change>): Generator<Buffer> {
-  return inChunks(packChanges(changes));
+export function packLayer(changes: Iterable<Change>, ownerOf: OwnerMap): Generator<Buffer> {
+  return inChunks(packChanges(changes, ownerOf));
 }
 
 /** The archive of one file, or folder with all below it: what is called `name` in the folder behind `dirFd` is called `as` there. */
-export function packPath(dirFd: number, name: string, as: string): Generator<Buffer> {
-  return inChunks(packPlain(new Packer(), dirFd, name, as, tarEnd));
+export function packPath(dirFd: number, name: string, as: string, ownerOf: OwnerMap): Generator<Buffer> {
+  return inChunks(packPlain({ packer: new Packer(), ownerOf }, dirFd, name, as, tarEnd));
 }
 
-function* packPlain(packer: Packer, dirFd: number, name: string, as: string, end?: Buffer): Generator<Buffer> {
+interface Packing {
+  packer: Packer;
+  ownerOf: OwnerMap;
+}
+
+function* packPlain(packing: Packing, dirFd: number, name: string, as: string, end?: Buffer): Generator<Buffer> {
   const status = statAtBytes(dirFd, name);
   if (!status) return; // removed meanwhile
-  yield* packer.member(as, { dirFd, name, status });
+  yield* packing.packer.member(as, { dirFd, name, status }, packing.ownerOf);
   const folder = isDirectory(status) ? findAtBytes(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) : undefined;
   if (folder !== undefined) {
     try {
       const names = listDirectoryBytes(folder).map((entry) => entry.name);
-      for (const child of names.sort()) yield* packPlain(packer, folder, child, `${as}/${child}`);
+      for (const child of names.sort()) yield* packPlain(packing, folder, child, `${as}/${child}`);
     } finally {
       close(folder);
     }
@@ -55,35 +61,44 @@ function* packPlain(packer: Packer, dirFd: number, name: string, as: string, end
   if (end) yield end;
 }
 
-function* packMerged(dirs: string[]): Generator<Buffer> {
+function* packMerged(dirs: string[], ownerOf: OwnerMap): Generator<Buffer> {
   const packer = new Packer();
   const roots = dirs.map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   try {
-    yield* packFolder(packer, roots, "");
+    yield* packFolder(packer, { folders: roots, top: roots[0], ownerOf }, "");
   } finally {
     roots.forEach(close);
   }
   yield tarEnd;
 }
 
-function* packFolder(packer: Packer, folders: number[], prefix: string): Generator<Buffer> {
+interface MergedFolder {
+  folders: number[];
+  /** That of the topmost tree, where it has this folder. */
+  top: number | undefined;
+  ownerOf: OwnerMap;
+}
+
+function* packFolder(packer: Packer, { folders, top, ownerOf }: MergedFolder, prefix: string): Generator<Buffer> {
   for (const file of mergedFiles(folders).sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const { name } = file;
-    yield* packer.member(prefix + name, file);
+    const isOfTop = file.dirFd === top;
+    yield* packer.member(prefix + name, file, isOfTop ? ownerOf : sameOwner);
     if (!isDirectory(file.status)) continue;
     const opened: number[] = [];
     try {
-      yield* packFolder(packer, merged(folders, name, opened), `${prefix}${name}/`);
+      const inner = merged(folders, name, opened);
+      yield* packFolder(packer, { folders: inner, top: isOfTop ? inner[0] : undefined, ownerOf }, `${prefix}${name}/`);
     } finally {
       opened.forEach(close);
     }
   }
 }
 
-function* packChanges(changes: Iterable<Change>): Generator<Buffer> {
+function* packChanges(changes: Iterable<Change>, ownerOf: OwnerMap): Generator<Buffer> {
   const packer = new Packer();
   for (const { path, file } of changes) {
-    if (file) yield* packer.member(path, file);
+    if (file) yield* packer.member(path, file, ownerOf);
     else yield tarHeader({ ...emptyFile, mode: 0, name: whiteoutOf(path) });
   }
   yield tarEnd;
@@ -109,13 +124,14 @@ class Packer {
   readonly #buffer = Buffer.allocUnsafe(256 << 10);
 
   /** The blocks of one file; they are valid until the next are asked for. Sockets have none. */
-  *member(name: string, { dirFd, name: ownName, status }: LowerFile): Generator<Buffer> {
+  *member(name: string, { dirFd, name: ownName, status }: LowerFile, ownerOf = sameOwner): Generator<Buffer> {
     const kind = kinds[status.mode & S_IFMT];
     if (!kind) return;
     const { links, inode, deviceMajor, deviceMinor } = status;
     const identity = links > 1 && kind !== "directory" ? `${deviceMajor}:${deviceMinor}:${inode}` : undefined;
     const first = identity && this.#names.get(identity);
-    const { uid, gid, modified, rdevMajor: major, rdevMinor: minor } = status;
+    const { modified, rdevMajor: major, rdevMinor: minor } = status;
+    const { uid, gid } = ownerOf(status);
     const mode = status.mode & 0o7777;
     const entry: TarEntry = { ...emptyFile, kind, name, mode, uid, gid, modified };
     if (first !== undefined) {
@@ -126,7 +142,7 @@ class Packer {
       kind === "symlink"
         ? this.#symlink(entry, dirFd, ownName)
         : kind === "file" || kind === "directory"
-          ? this.#opened(entry, dirFd, ownName)
+          ? this.#opened(entry, dirFd, ownName, ownerOf)
           : [tarHeader({ ...entry, major, minor })];
     let isThere = false;
     for (const block of blocks) {
@@ -147,11 +163,11 @@ class Packer {
     yield tarHeader({ ...entry, linkName });
   }
 
-  *#opened(entry: TarEntry, dirFd: number, name: string): Generator<Buffer> {
+  *#opened(entry: TarEntry, dirFd: number, name: string, ownerOf: OwnerMap): Generator<Buffer> {
     const fd = findAtBytes(dirFd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK); // meanwhile it may have become a fifo
     if (fd === undefined) return; // or be gone: the container may run
     try {
-      const { mode, uid, gid, xattrs, modified, size } = attributesOf(fd);
+      const { mode, uid, gid, xattrs, modified, size } = attributesOf(fd, ownerOf);
       const isFile = entry.kind === "file";
       yield tarHeader({ ...entry, mode, uid, gid, modified, size: isFile ? size : 0, xattrs: sorted(xattrs) });
       if (isFile) yield* this.#content(fd, size);

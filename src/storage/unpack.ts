@@ -1,5 +1,6 @@
 /** A tar archive unpacked into a folder that is in use, as tar(1) does it: for `cp -` and `volume import`. Layers have rules of their own: extract.ts. */
 
+import { type OwnerMap, sameOwner } from "../container-ids.ts";
 import { PodError } from "../errors.ts";
 import {
   O_CREAT,
@@ -35,9 +36,12 @@ import { writeAt } from "./files.ts";
 import { isDirectory } from "./lower.ts";
 import { type TarEntry, type TarHandler, tarReader } from "./tar.ts";
 
-/** Reads `fd` to its end; returns how many bytes that were. Symlinks that are in the folder are followed, with the folder as their root. */
-export function unpackInto(folderFd: number, fd: number): number {
-  const unpacking = new Unpacking(folderFd);
+/**
+ * Reads `fd` to its end; returns how many bytes that were. Symlinks that are in the folder are followed, with the folder as
+ * their root. `ownerOf` says whom an owner in the archive stands for.
+ */
+export function unpackInto(folderFd: number, fd: number, ownerOf: OwnerMap): number {
+  const unpacking = new Unpacking(folderFd, ownerOf);
   const reader = tarReader(unpacking);
   const buffer = Buffer.alloc(256 << 10);
   let total = 0;
@@ -52,7 +56,7 @@ export function unpackInto(folderFd: number, fd: number): number {
 
 /** The same of plain bytes as they come. */
 export async function unpackStreamInto(folderFd: number, source: AsyncIterable<Uint8Array>): Promise<void> {
-  const unpacking = new Unpacking(folderFd);
+  const unpacking = new Unpacking(folderFd, sameOwner);
   const reader = tarReader(unpacking);
   let isFirst = true;
   for await (const chunk of source) {
@@ -78,9 +82,13 @@ class Unpacking implements TarHandler {
   readonly #times: { steps: string[]; times: Times }[] = [];
   #file: { fd: number; entry: TarEntry } | undefined;
 
-  constructor(readonly folderFd: number) {}
+  constructor(
+    readonly folderFd: number,
+    readonly ownerOf: OwnerMap,
+  ) {}
 
-  entry(entry: TarEntry): void {
+  entry(archived: TarEntry): void {
+    const entry = { ...archived, ...this.ownerOf(archived) };
     const steps = toSteps(entry.name);
     const name = steps.at(-1);
     if (name === undefined && entry.kind !== "directory")

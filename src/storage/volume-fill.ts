@@ -76,7 +76,7 @@ function copyIntoEmpty(name: string, source: number): void {
     if (!isEmpty(dataDir)) return;
     const staged = stageFilling();
     try {
-      const copier = new TreeCopier(staged.fd, true);
+      const copier = new TreeCopier(staged.fd);
       copier.copyContents(source);
       copyAttributes(source, staged.fd);
       publishFilling(name, staged);
