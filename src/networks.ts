@@ -41,10 +41,13 @@ export interface NetworkOptions {
 }
 
 export const defaultNetwork = "bridge";
+const otherMeanings = ["default", "slirp4netns", "pasta"]; // of --network: nobody could get into a network of that name
 
 /** Throws UsageError and ConflictError, with Docker's texts where it has one. */
 export function createNetwork(options: NetworkOptions): NetworkRecord {
   checkNetworkName(options.name);
+  if (otherMeanings.includes(options.name))
+    throw new ConflictError(`operation is not permitted on predefined ${options.name} network`);
   return withLock("networks", () => {
     const networks = listNetworks();
     if (predefinedNetworks.includes(options.name) || networks.some(({ name }) => name === options.name)) {

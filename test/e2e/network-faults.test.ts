@@ -1,6 +1,6 @@
 /** What goes wrong in networks: the others go on, what is written stays true, and nothing is left. */
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -13,13 +13,15 @@ interface Member {
   slirp: { pid: number };
 }
 
+setDefaultTimeout(60_000);
+
 requires("/dev/net/tun").describe("faults of networks", () => {
   const host = new Host();
   beforeAll(async () => {
     host.open();
     await host.must("pull", "--quiet", "starter");
   });
-  afterAll(() => host.close(), 60_000);
+  afterAll(() => host.close());
 
   const start = (name: string, ...options: string[]) =>
     host.must("run", "-d", "--name", name, ...options, "starter", "sleep", "1000");
@@ -205,7 +207,7 @@ requires("/dev/net/tun").describe("faults of networks", () => {
     await host.must("rm", "-f", "web", "db", "sidecar", "alone");
     await host.must("network", "rm", "doomed");
     expect(await host.leftoversWithoutImages()).toEqual([]);
-  }, 30_000);
+  });
 
   test("fifty containers that come and go at once know exactly each other, by their true addresses", async () => {
     const first = Array.from({ length: 50 }, (_, index) => `m${index}`);

@@ -1,10 +1,12 @@
 /** What programs in a container try against its network: each has Docker's capabilities, CAP_NET_RAW among them, and all of the host's programs. */
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Host, requires } from "./harness.ts";
+
+setDefaultTimeout(60_000);
 
 requires("/dev/net/tun").describe("isolation of networks", () => {
   const host = new Host();
@@ -18,8 +20,8 @@ requires("/dev/net/tun").describe("isolation of networks", () => {
     host.open();
     await host.must("pull", "--quiet", "starter");
     await Promise.all([start("mallory"), start("victim"), start("watcher")]);
-  }, 60_000);
-  afterAll(() => host.close(), 60_000);
+  });
+  afterAll(() => host.close());
 
   const plugOf = async (name: string) => {
     const path = "{{with .NetworkSettings.Networks.bridge}}{{.IPAddress}} {{.MacAddress}} {{.Gateway}}{{end}}";
@@ -137,7 +139,7 @@ requires("/dev/net/tun").describe("isolation of networks", () => {
     expect(heard).toEqual([]);
     udpServer.close();
     await Promise.all(servers.map((server) => server.stop(true)));
-  }, 60_000);
+  });
 
   test("with power over its own network too it reaches no other one", async () => {
     await host.must("network", "create", "--subnet", "10.123.7.0/24", "apart");

@@ -44,6 +44,8 @@ requires("/dev/net/tun").describe("with a way out", () => {
     test.each([
       [["create", "mine"], "network with name mine already exists"],
       [["create", "host"], "network with name host already exists"],
+      [["create", "default"], "operation is not permitted on predefined default network"],
+      [["create", "slirp4netns"], "operation is not permitted on predefined slirp4netns network"],
       [["create", "a/b"], 'invalid network name "a/b"'],
       [["create", "-d", "macvlan", "new"], "network driver macvlan is not supported"],
       [["create", "--subnet", "10.99", "new"], "invalid CIDR address: 10.99"],
