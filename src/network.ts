@@ -1,14 +1,12 @@
 /** What the user does with networks besides making them: connect, disconnect, remove, prune, reload. */
 
-import { monitorGone } from "./attach.ts";
-import { Control } from "./control.ts";
+import { askMonitor } from "./attach.ts";
 import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { toEndpoint } from "./network-options.ts";
 import { defaultNetwork, requireNetwork } from "./networks.ts";
 import {
   type Container,
-  changeRecord,
   type Endpoint,
   findContainer,
   listContainers,
@@ -26,6 +24,7 @@ import {
   readNetwork,
   withNetworkLock,
 } from "./storage/networks.ts";
+import { changeAndTell } from "./update.ts";
 
 /** Of a running container at once, of another one when it starts. Errors are Docker's. */
 export function connect(networkText: string, containerText: string, as: Omit<Endpoint, "network">): void {
@@ -84,22 +83,8 @@ function connectable(text: string): Container {
 }
 
 function change({ record, state }: Container, endpoints: Endpoint[], message: ClientMessage): void {
-  const network = { ...record.network, endpoints };
-  if (state.status === "running") ask(record.id, message, network);
-  changeRecord(record.id, { network });
-}
-
-/** Its monitor does it, and knows of it at its next start. */
-function ask(id: string, message: ClientMessage, network?: object): void {
-  const control = Control.open(id);
-  if (!control) throw monitorGone();
-  try {
-    control.tell(message);
-    if (control.await("done") === "gone") throw monitorGone();
-    if (network) control.tell({ kind: "changed", fields: { network } });
-  } finally {
-    control.close();
-  }
+  if (state.status === "running") askMonitor(record.id, message);
+  changeAndTell(record.id, { network: { ...record.network, endpoints } });
 }
 
 export function runningContainers(): string[] {
@@ -110,7 +95,7 @@ export function runningContainers(): string[] {
 export function reloadNetworks(text: string): string {
   const { record, state } = findContainer(text);
   if (state.status !== "running") throw new ConflictError(`container ${record.id} is not running`);
-  ask(record.id, { kind: "reload-networks" });
+  askMonitor(record.id, { kind: "reload-networks" });
   return record.id;
 }
 

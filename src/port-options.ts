@@ -1,6 +1,6 @@
 /** `-p`, `--expose` and `-P` as data: docker/go-connections nat.ParsePortSpec, with its texts. */
 
-import { UsageError } from "./errors.ts";
+import { NotFoundError, UsageError } from "./errors.ts";
 import { parseAddress } from "./net/subnets.ts";
 import type { PortBinding } from "./storage/containers.ts";
 
@@ -44,6 +44,30 @@ export function publishExposed(exposed: string[], bindings: PortBinding[]): Port
   return exposed
     .filter((text) => !bindings.some(({ port, protocol }) => `${port}/${protocol}` === text))
     .map((text) => parsePublish(text)[0]!);
+}
+
+/**
+ * `--publish-rm` of the container `name`: by the container's port, and the host's address and port where they are given. Throws
+ * NotFoundError for what is not published.
+ */
+export function withoutPorts(
+  bindings: PortBinding[],
+  wanted: PortBinding[],
+  name: string,
+): { kept: PortBinding[]; removed: PortBinding[] } {
+  const removed = wanted.flatMap(({ port, protocol, hostAddress, hostPort }) => {
+    const found = bindings.filter(
+      (binding) =>
+        binding.port === port &&
+        binding.protocol === protocol &&
+        (!hostAddress || binding.hostAddress === hostAddress) &&
+        (!hostPort || binding.hostPort === hostPort),
+    );
+    if (found.length) return found;
+    const where = hostPort ? ` at ${hostPort}` : "";
+    throw new NotFoundError(`no public port '${port}/${protocol}' published for ${name}${where}`);
+  });
+  return { kept: bindings.filter((binding) => !removed.includes(binding)), removed };
 }
 
 function parseRange(text: string, what: string): [number, number] {

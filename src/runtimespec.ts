@@ -72,7 +72,10 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       })),
       maskedPaths,
       readonlyPaths,
-      sysctl: newNetwork ? networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1) : {},
+      sysctl: {
+        ...(newNetwork && networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1)),
+        ...(["bridge", "slirp4netns"].includes(record.network.mode) && clientSysctls),
+      },
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
@@ -100,6 +103,9 @@ function countIds(mappings: IdMapping[]): number {
 function networkSysctls(first: number, last: number): Record<string, string> {
   return { "net.ipv4.ping_group_range": `${first} ${last}`, "net.ipv4.ip_unprivileged_port_start": "0" };
 }
+
+/** Answers carry the mark of what they answer, as published ports want it: net/client-address.ts. */
+const clientSysctls = { "net.ipv4.tcp_fwmark_accept": "1", "net.ipv4.fwmark_reflect": "1" };
 
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */
 function systemMounts(record: ContainerRecord, gids: number, newNetwork: boolean): RuntimeMount[] {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { formatPorts } from "../src/format/ports.ts";
-import { parseExpose, parsePublish, publishExposed } from "../src/port-options.ts";
+import { parseExpose, parsePublish, publishExposed, withoutPorts } from "../src/port-options.ts";
 
 const any = { protocol: "tcp" as const, hostAddress: "" };
 
@@ -45,6 +45,19 @@ test("--expose and -P", () => {
   expect(parseExpose("80-81/udp")).toEqual(["80/udp", "81/udp"]);
   expect(() => parseExpose("8080:80")).toThrow("invalid range format for --expose: 8080:80");
   expect(publishExposed(["80/tcp", "53/udp"], parsePublish("8080:80"))).toEqual(parsePublish("53/udp"));
+});
+
+test("--publish-rm goes by the container's port, and by the host's where it is given", () => {
+  const bindings = ["8080:80", "127.0.0.1:8081:80", "53:53/udp", "53:53"].flatMap(parsePublish);
+  const kept = (...wanted: string[]) => {
+    const rest = withoutPorts(bindings, wanted.flatMap(parsePublish), "web").kept;
+    return rest.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
+  };
+  expect(kept("80")).toEqual(["53/udp", "53/tcp"]);
+  expect(kept("8080:80")).toEqual(["8081/tcp", "53/udp", "53/tcp"]);
+  expect(kept("127.0.0.1::80", "53/udp")).toEqual(["8080/tcp", "53/tcp"]);
+  expect(() => kept("81")).toThrow("no public port '81/tcp' published for web");
+  expect(() => kept("8082:80")).toThrow("no public port '80/tcp' published for web at 8082");
 });
 
 test("ps shows published ports first by number, neighbours as one", () => {

@@ -111,7 +111,13 @@ export interface PortBinding {
 }
 
 /** As it came to be. */
-export type PublishedPort = Omit<PortBinding, "hostPortEnd">;
+export interface PublishedPort extends Omit<PortBinding, "hostPortEnd"> {
+  /** Missing where an older pod runs the container: `container`. */
+  seenAs?: SeenAs;
+}
+
+/** Whom the container sees when somebody calls: the client's own address, the network's gateway, or the container's own address. */
+export type SeenAs = "client" | "gateway" | "container";
 
 /** A network that the container is to be in, and as whom. */
 export interface Endpoint {
@@ -253,7 +259,10 @@ function readRecord(id: string): ContainerRecord | undefined {
 }
 
 /** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
-export function changeRecord(id: string, change: Partial<Pick<ContainerRecord, "name" | "restart" | "network">>): void {
+export function changeRecord(
+  id: string,
+  change: Partial<Pick<ContainerRecord, "name" | "restart" | "network" | "ports">>,
+): void {
   withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
