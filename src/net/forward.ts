@@ -113,23 +113,21 @@ export class Forwarder {
     close(fd);
   }
 
+  /** One at a time: the next is told of again. */
   #accept({ listenerFd, port }: Forward): void {
-    for (let call = this.#next(listenerFd); call; call = this.#next(listenerFd)) {
-      const { fd: client } = call;
-      const server = this.#connect(call, port);
-      if (server === undefined) {
-        close(client);
-        continue;
-      }
-      const flow = (from: number, to: number): Flow => ({ from, to, restBytes: 0, hasEnded: false });
-      const flows: Connection["flows"] = [flow(client, server), flow(server, client)];
-      const connection: Connection = { listenerFd, client, server, isConnected: false, flows };
-      this.#connections.add(connection);
-      // told once of each change: both are read, or written, until they would block
-      const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-      this.watch(client, () => void this.#busy.add(connection), events);
-      this.watch(server, () => this.#answered(connection), events);
-    }
+    const call = this.#next(listenerFd);
+    if (!call) return;
+    const { fd: client } = call;
+    const server = this.#connect(call, port);
+    if (server === undefined) return close(client);
+    const flow = (from: number, to: number): Flow => ({ from, to, restBytes: 0, hasEnded: false });
+    const flows: Connection["flows"] = [flow(client, server), flow(server, client)];
+    const connection: Connection = { listenerFd, client, server, isConnected: false, flows };
+    this.#connections.add(connection);
+    // told once of each change: both are read, or written, until they would block
+    const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    this.watch(client, () => void this.#busy.add(connection), events);
+    this.watch(server, () => this.#answered(connection), events);
   }
 
   /** Where no descriptor is left, callers wait until one is. */
@@ -159,10 +157,11 @@ export class Forwarder {
   /** What can be read, as far as it can be written; a part of it where there is much, for the others have their turn. */
   #move(connection: Connection): void {
     if (!connection.isConnected) return void this.#busy.delete(connection);
+    const [there, back] = connection.flows;
     try {
-      const [there, back] = connection.flows.map((flow) => this.#moveFlow(flow));
-      if (!there && !back) this.#busy.delete(connection);
-      if (connection.flows.every(({ hasEnded }) => hasEnded)) this.#drop(connection);
+      const [goesOn, comesBack] = [this.#moveFlow(there), this.#moveFlow(back)];
+      if (there.hasEnded && back.hasEnded) return this.#drop(connection);
+      if (!goesOn && !comesBack) this.#busy.delete(connection);
     } catch {
       this.#drop(connection); // refused or reset by one of the two
     }

@@ -223,10 +223,14 @@ const { syscall, __errno_location } = dlopen("libc.so.6", {
 }).symbols;
 const errnoLocation = __errno_location() as Pointer;
 
+type SystemCalls = Record<SystemCall, (...args: Argument[]) => number>;
+
 /** The system calls, `c.openat(…)`: the kernel's own arguments and result, -1 where it failed. Buffers go by their address. */
-export const c = new Proxy({} as Record<SystemCall, (...args: Argument[]) => number>, {
-  get: (used, name: SystemCall) => (used[name] ??= systemCall(numbers[name])),
-});
+export const c: SystemCalls = Object.create(
+  new Proxy({} as SystemCalls, {
+    get: (_, name: SystemCall, calls: SystemCalls) => (calls[name] = systemCall(numbers[name])), // once for each: later it is found before
+  }),
+);
 
 function systemCall(number: number): (...args: Argument[]) => number {
   return (a, b, d, e, f, g) =>
@@ -234,7 +238,7 @@ function systemCall(number: number): (...args: Argument[]) => number {
 }
 
 function toWord(argument: Argument): number | bigint {
-  return typeof argument === "number" || typeof argument === "bigint" ? argument : address(argument ?? null);
+  return typeof argument === "object" ? address(argument) : (argument ?? 0);
 }
 
 /** Passes a result on, or throws what errno(3) says. Nothing may run between the call and this. */

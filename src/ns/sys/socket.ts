@@ -62,17 +62,15 @@ function setOption(fd: number, level: number, option: number, value = 1): void {
 
 /** Where a socket is: of a connection, what its peer has called. */
 export function endpointOf(fd: number): Endpoint {
-  const name = Buffer.alloc(nameBytes);
-  check("getsockname", c.getsockname(fd, name, new Uint32Array([nameBytes])));
-  return fromName(name);
+  check("getsockname", c.getsockname(fd, nameBuffer, new Uint32Array([nameBytes])));
+  return fromName();
 }
 
 /** accept4(2): a connection, and who calls; undefined where nobody waits. */
 export function acceptFrom(fd: number): { fd: number; client: Endpoint } | undefined {
-  const name = Buffer.alloc(nameBytes);
-  const connection = c.accept4(fd, name, new Uint32Array([nameBytes]), SOCK_CLOEXEC | SOCK_NONBLOCK);
+  const connection = c.accept4(fd, nameBuffer, new Uint32Array([nameBytes]), SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (failedWith(connection, EAGAIN)) return undefined;
-  return { fd: check("accept", connection), client: fromName(name) };
+  return { fd: check("accept", connection), client: fromName() };
 }
 
 /** Where a connection is to come from. */
@@ -143,7 +141,9 @@ function toName({ address, port }: Endpoint): Buffer {
   return name;
 }
 
-function fromName(name: Buffer): Endpoint {
-  const address = name.readUInt16LE(0) === AF_INET ? name.subarray(4, 8) : name.subarray(8, 24);
-  return { address, port: name.readUInt16BE(2) };
+const nameBuffer = Buffer.alloc(nameBytes); // the kernel's answers
+
+function fromName(): Endpoint {
+  const [from, to] = nameBuffer.readUInt16LE(0) === AF_INET ? [4, 8] : [8, 24];
+  return { address: Uint8Array.prototype.slice.call(nameBuffer, from, to), port: nameBuffer.readUInt16BE(2) };
 }
