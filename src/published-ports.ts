@@ -1,32 +1,26 @@
 /** A running container's published ports, in its monitor: sockets of the host's, and the process that forwards from them. */
 
-import type { ContainerNetwork, Place } from "./container-network.ts";
+import { config } from "./config.ts";
+import type { ContainerNetwork } from "./container-network.ts";
 import { hasCode, PodError } from "./errors.ts";
-import { readyForClients, seenAs, type Target } from "./net/client-address.ts";
-import { Forwarder } from "./net/forward.ts";
-import { addressBytes, parseAddress, parseSubnet } from "./net/subnets.ts";
-import { CLONE_NEWNET, POLLIN } from "./ns/constants.ts";
+import { readyForClients, seenAs } from "./net/client-address.ts";
+import { addressBytes, parseAddress } from "./net/subnets.ts";
+import { POLLIN } from "./ns/constants.ts";
 import { receive, send } from "./ns/stage.ts";
 import { poll, socketPair } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
-import { closeInherited, fork, setTitle } from "./ns/sys/fork.ts";
-import { setns, unlessErrno } from "./ns/sys/namespace.ts";
-import { kill, parentProcessId, pidfdOpen, processId, setParentDeathSignal, waitPid } from "./ns/sys/process.ts";
+import { spawn } from "./ns/sys/fork.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { kill, pidfdOpen, sessionEndSignals, waitPid } from "./ns/sys/process.ts";
 import { endpointOf, listenOn } from "./ns/sys/socket.ts";
+import type { PortsOrder, PortsTask } from "./ports-stage.ts";
 import { listContainers, type PortBinding, type PublishedPort, passOver } from "./storage/containers.ts";
 
 interface Listener {
   fd: number;
-  port: Omit<PublishedPort, "seenAs">;
+  port: PublishedPort;
   binding: PortBinding;
 }
-
-/** What the forwarder is told, and it says when it is done. */
-type Order =
-  | { kind: "follow"; place: Place }
-  /** With the listening socket. */
-  | { kind: "add"; port: Listener["port"] }
-  | { kind: "remove"; port: Listener["port"] };
 
 const SIGKILL = 9;
 const shortLifeMs = 100;
@@ -66,21 +60,19 @@ export class PublishedPorts {
     const { place, routeFd } = this.network;
     if (!place || routeFd === undefined || this.#listeners.length === 0) return;
     this.#seesClients ??= readyForClients(routeFd, parseAddress(place.address)!.version);
-    const seesClients = this.#seesClients;
-    const networkFd = this.networkFd();
-    const parent = processId();
     const [channel, remote] = socketPair("packets");
-    const pid = fork(() => {
-      setParentDeathSignal(SIGKILL);
-      if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
-      closeInherited([networkFd, remote, ...this.#listeners.map(({ fd }) => fd)]);
-      setTitle("pod ports");
-      setns(networkFd, CLONE_NEWNET, "the container's network namespace");
-      return forward(new Forwarder(toTarget(place), seesClients), this.#listeners, remote);
+    const fds = [null, null, null, remote, this.networkFd(), ...this.#listeners.map(({ fd }) => fd)];
+    const pid = spawn("/proc/self/exe", [...config.script, "__ports"], {
+      env: [],
+      fds,
+      diesWithParent: true,
+      blockedSignals: sessionEndSignals, // the program is to have its ports until it has ended
     });
     close(remote);
     this.#forwarder = { pid, pidfd: pidfdOpen(pid), channel, address: place.address };
     this.#startedMs = performance.now();
+    const ports = this.#listeners.map(({ port }) => port);
+    tell(channel, { place, seesClients: this.#seesClients, ports } satisfies PortsTask);
   }
 
   /** It was killed: another takes its place, but not over and over where it can't live. */
@@ -127,11 +119,10 @@ export class PublishedPorts {
   }
 
   /** Returns when it is done, or the forwarder has ended: another one will know. */
-  #tell(order: Order, fds: number[] = []): void {
+  #tell(order: PortsOrder, fds: number[] = []): void {
     const channel = this.#forwarder?.channel;
     if (channel === undefined) return;
-    const isTold = unlessErrno(["EPIPE", "ECONNRESET"], () => send(channel, order, fds));
-    if (isTold && poll([{ fd: channel, events: POLLIN }], patienceMs)[0]) receive(channel);
+    if (tell(channel, order, fds) && poll([{ fd: channel, events: POLLIN }], patienceMs)[0]) receive(channel);
   }
 
   #end(): void {
@@ -145,33 +136,9 @@ export class PublishedPorts {
   }
 }
 
-/** In the container's network namespace. Never returns. */
-function forward(forwarder: Forwarder, listeners: Listener[], channel: number): never {
-  const fds = new Map<string, number>();
-  const add = ({ fd, port: { protocol, hostAddress, hostPort, port } }: Pick<Listener, "fd" | "port">) => {
-    fds.set(`${protocol} ${hostAddress} ${hostPort}`, fd);
-    forwarder.add({ protocol, listenerFd: fd, port });
-  };
-  for (const listener of listeners) add(listener);
-  forwarder.watch(channel, () => {
-    const {
-      message: order,
-      fds: [fd],
-    } = receive<Order>(channel)!; // where the monitor is gone this process is too
-    if (order.kind === "follow") forwarder.target = toTarget(order.place);
-    if (order.kind === "add") add({ fd: fd!, port: order.port });
-    if (order.kind === "remove") {
-      const { protocol, hostAddress, hostPort } = order.port;
-      forwarder.remove(fds.get(`${protocol} ${hostAddress} ${hostPort}`)!);
-    }
-    send(channel, {});
-  });
-  return forwarder.runForEver();
-}
-
-function toTarget({ address, gateway, subnets }: Place): Target {
-  const bytes = (text: string) => addressBytes(parseAddress(text)!);
-  return { address: bytes(address), gateway: bytes(gateway), near: subnets.map((text) => parseSubnet(text)!) };
+/** False where it has ended. */
+function tell(channel: number, message: PortsTask | PortsOrder, fds: number[] = []): boolean {
+  return unlessErrno(["EPIPE", "ECONNRESET"], () => send(channel, message, fds));
 }
 
 function listenForAll(bindings: PortBinding[]): Listener[] {
