@@ -55,6 +55,7 @@ interface Conversation {
 }
 
 const pipeBytes = 1 << 18; // a user has 64 MiB in pipes, /proc/sys/fs/pipe-user-pages-soft
+const sparePipes = 16;
 const movesPerTurn = 8;
 const datagramBytes = 1 << 16;
 const idleMs = 90_000; // of datagrams: a conversation without any is over
@@ -167,23 +168,28 @@ export class Forwarder {
     }
   }
 
-  /** True where it has not come to an end, or to where it would block. */
+  /** True where it has not come to its end, or to where it would block. */
   #moveFlow(flow: Flow): boolean {
     for (let count = 0; count < movesPerTurn && !flow.hasEnded; count++) {
       if (!this.#write(flow)) return false;
-      const way = this.#pipes.pop() ?? newPipe();
-      const length = splice(flow.from, way.writeFd, pipeBytes);
-      if (length) {
-        flow.pipe = way;
-        flow.restBytes = length;
-        continue;
-      }
-      this.#pipes.push(way);
+      const length = this.#read(flow);
       if (length === undefined) return false;
+      if (length > 0) continue;
       flow.hasEnded = true;
       endWriting(flow.to);
     }
     return !flow.hasEnded;
+  }
+
+  #read(flow: Flow): number | undefined {
+    flow.pipe = this.#pipes.pop() ?? newPipe();
+    try {
+      const length = splice(flow.from, flow.pipe.writeFd, pipeBytes);
+      flow.restBytes = length ?? 0;
+      return length;
+    } finally {
+      if (!flow.restBytes) this.#putBack(flow);
+    }
   }
 
   /** True where nothing is left to be written. */
@@ -193,9 +199,15 @@ export class Forwarder {
       if (written === undefined) return false;
       flow.restBytes -= written;
     }
-    if (flow.pipe) this.#pipes.push(flow.pipe);
-    flow.pipe = undefined;
+    this.#putBack(flow);
     return true;
+  }
+
+  /** The empty pipe, for the next one. */
+  #putBack(flow: Flow): void {
+    if (flow.pipe && this.#pipes.length < sparePipes) this.#pipes.push(flow.pipe);
+    else if (flow.pipe) closePipe(flow.pipe);
+    flow.pipe = undefined;
   }
 
   #drop(connection: Connection): void {
@@ -203,7 +215,7 @@ export class Forwarder {
     this.#busy.delete(connection);
     this.#forget(connection.client);
     this.#forget(connection.server);
-    for (const { pipe } of connection.flows) for (const fd of Object.values(pipe ?? {})) close(fd);
+    for (const { pipe } of connection.flows) if (pipe) closePipe(pipe);
   }
 
   #receive({ listenerFd, port }: Forward): void {
@@ -252,6 +264,11 @@ function newPipe(): Pipe {
   const fresh = pipe();
   growPipe(fresh.readFd, pipeBytes);
   return fresh;
+}
+
+function closePipe({ readFd, writeFd }: Pipe): void {
+  close(readFd);
+  close(writeFd);
 }
 
 /** Undefined where no descriptor or no port is left: the client is turned away, the others go on. */
