@@ -58,6 +58,7 @@ const pipeBytes = 1 << 18; // a user has 64 MiB in pipes, /proc/sys/fs/pipe-user
 const sparePipes = 16;
 const movesPerTurn = 8;
 const datagramBytes = 1 << 16;
+const connectionsPerCollection = 1024;
 const idleMs = 90_000; // of datagrams: a conversation without any is over
 const idleCheckMs = 1000;
 const fullPauseMs = 10;
@@ -72,6 +73,7 @@ export class Forwarder {
   readonly #conversations = new Map<string, Conversation>();
   readonly #buffer = new Uint8Array(datagramBytes);
   #idleCheckedMs = 0;
+  #accepted = 0;
 
   /** `seesClients`: the namespace is ready for it (client-address.ts). */
   constructor(
@@ -125,6 +127,7 @@ export class Forwarder {
     const flows: Connection["flows"] = [flow(client, server), flow(server, client)];
     const connection: Connection = { listenerFd, client, server, isConnected: false, flows };
     this.#connections.add(connection);
+    if (++this.#accepted % connectionsPerCollection === 0) Bun.gc(true); // without an event loop the engine gives nothing back
     // told once of each change: both are read, or written, until they would block
     const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     this.watch(client, () => void this.#busy.add(connection), events);

@@ -75,6 +75,13 @@ requires("/dev/net/tun").describe("who calls a published port", () => {
     });
   }
 
+  test("a port below 1024 is refused with the sysctl that allows it", async () => {
+    const { code, stderr } = await outside.pod("run", "--rm", "-p", "80:80", "starter", "true");
+    expect(code).toBe(125);
+    expect(stderr).toContain("Bind for 0.0.0.0:80 failed: bind 0.0.0.0:80: permission denied (EACCES)\n");
+    expect(stderr).toContain("sudo sysctl net.ipv4.ip_unprivileged_port_start=80");
+  });
+
   test("port --source says who is seen", async () => {
     expect(await outside.must("port", "--source", "bridged", "80")).toBe("0.0.0.0:8080 client\n[::]:8080 gateway");
     expect(await outside.must("port", "--source", "bridged")).toContain("80/udp -> 0.0.0.0:8080 container\n");
