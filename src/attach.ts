@@ -1,5 +1,6 @@
 /** The client's side of a running container: its terminal or pipes on one end, the monitor's socket on the other. */
 
+import { Control } from "./control.ts";
 import { hasCode, PodError } from "./errors.ts";
 import {
   type ClientMessage,
@@ -284,6 +285,18 @@ export function parseDetachKeys(text: string): number[] {
 
 function toError(message: Extract<MonitorMessage, { kind: "failed" }>): PodError {
   return Object.assign(new PodError(message.message, { hint: message.hint }), { exitCode: message.exitCode ?? 125 });
+}
+
+/** Has the container's monitor do it. Throws what it answers where it can't. */
+export function askMonitor(id: string, message: ClientMessage): void {
+  const control = Control.open(id);
+  if (!control) throw monitorGone();
+  try {
+    control.tell(message);
+    if (control.await("done") === "gone") throw monitorGone();
+  } finally {
+    control.close();
+  }
 }
 
 /** The socket has closed before the container's end was told. */

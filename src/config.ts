@@ -46,6 +46,8 @@ export const config = {
   isCompiled: isCompiled(),
   /** The command line as execve(2) takes it; a compiled program has no script name. */
   argv: isCompiled() ? [process.execPath, ...process.argv.slice(2)] : [...process.argv],
+  /** What comes before the arguments where a stage is started as a fresh program: `/proc/self/exe` may be Bun itself. */
+  script: isCompiled() ? [] : [process.argv[1]!],
   singleThreadRetry,
   /** For a monitor that starts itself anew, inside: there, `~` would be somebody else's. */
   restartEnvironment: (): string[] =>

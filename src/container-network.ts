@@ -5,7 +5,7 @@ import { Control } from "./control.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { type Place, setGateway } from "./net/bridge.ts";
+import { type Place as Inside, setGateway } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
 import { alreadyIn } from "./networks.ts";
 import { close } from "./ns/sys/file.ts";
@@ -23,8 +23,10 @@ export interface ContainerNetwork {
   connect(fds: number[]): void;
   /** Throws PodError with what failed. */
   waitReady(): void;
-  /** Where the container is reached; undefined where it has no network any more. */
-  address: string | undefined;
+  /** Undefined where it has no network any more. */
+  place: Place | undefined;
+  /** A netlink socket in the container's network namespace, once it is connected. */
+  routeFd: number | undefined;
   /** Readable when a way out has ended. */
   pidfds: number[];
   /** Another one in place of that which has ended. Throws PodError where there can't be one. */
@@ -36,6 +38,14 @@ export interface ContainerNetwork {
   /** Another container has its network too, and may outlive this one. */
   share(): void;
   release(): void;
+}
+
+/** Where the container is reached. */
+export interface Place {
+  address: string;
+  gateway: string;
+  /** Of all its networks: who is in one of them is not outside. */
+  subnets: string[];
 }
 
 /** Undefined where there is nothing to do. Throws PodError where a program is missing: before anything of the container exists. */
@@ -58,7 +68,12 @@ export function networkFdOf(id: string): number {
 }
 
 class OwnNetwork implements ContainerNetwork {
-  readonly address = slirpAddresses.container;
+  readonly place = {
+    address: slirpAddresses.container,
+    gateway: slirpAddresses.gateway,
+    subnets: [slirpAddresses.subnet],
+  };
+  routeFd: number | undefined;
   #userFd = -1;
   #networkFd = -1;
   #slirp: (Slirp & { pidfd: number }) | undefined;
@@ -71,7 +86,7 @@ class OwnNetwork implements ContainerNetwork {
   prepare(): void {}
 
   connect([userFd, networkFd, routeFd]: number[]): void {
-    close(routeFd!);
+    this.routeFd = routeFd;
     this.#userFd = userFd!; // kept for the next start
     this.#networkFd = networkFd!;
     this.#start(this.program);
@@ -134,7 +149,7 @@ class OwnNetwork implements ContainerNetwork {
 
 class BridgeNetworks implements ContainerNetwork {
   readonly #memberships: Membership[] = [];
-  #container: Place | undefined;
+  #container: Inside | undefined;
   #isShared = false;
 
   constructor(private readonly record: ContainerRecord) {}
@@ -226,8 +241,14 @@ class BridgeNetworks implements ContainerNetwork {
     if (names.length) rewriteHosts(names);
   }
 
-  get address(): string | undefined {
-    return (this.#leading ?? this.#memberships[0])?.address;
+  get place(): Place | undefined {
+    const first = this.#leading ?? this.#memberships[0];
+    const subnets = this.#memberships.map(({ network }) => network.subnet);
+    return first && { address: first.address, gateway: first.network.gateway, subnets };
+  }
+
+  get routeFd(): number | undefined {
+    return this.#container?.routeFd;
   }
 
   get #leading(): Membership | undefined {

@@ -139,7 +139,7 @@ export class ContainerRun {
     this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
-    if (this.ports) this.state.ports = this.ports.published;
+    this.state.ports = this.publishedPorts;
     putState(record.id, this.state);
     recordStart(record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
@@ -242,12 +242,12 @@ export class ContainerRun {
   }
 
   private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {
-    if (!ports || !this.network) return undefined; // with the host's network they are there already
-    return PublishedPorts.open(
-      ports,
-      () => this.namespaces[2]!,
-      () => this.network!.address,
-    );
+    if (!this.network) return undefined; // with the host's network they are there already
+    return PublishedPorts.open(ports ?? [], this.network, () => this.namespaces[2]!);
+  }
+
+  private get publishedPorts(): ContainerState["ports"] {
+    return this.ports?.published.length ? this.ports.published : undefined;
   }
 
   private openStreams(init: WaitingInit): ContainerStreams {
@@ -395,6 +395,7 @@ export class ContainerRun {
     if (message.kind === "hold") this.hold(client);
     if (message.kind === "connect") this.changeNetworks(client, () => this.network!.join(message.endpoint));
     if (message.kind === "disconnect") this.changeNetworks(client, () => this.network!.leave(message.network));
+    if (message.kind === "publish") this.changePorts(client, message);
     if (message.kind === "reload-networks") this.reloadNetworks(client);
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
@@ -408,9 +409,15 @@ export class ContainerRun {
 
   private changeNetworks(client: Client, action: () => void): void {
     this.orTell(client, () => {
-      const before = this.network!.address;
       action();
-      if (this.network!.address !== before) this.ports?.start();
+      this.ports!.follow();
+    });
+  }
+
+  private changePorts(client: Client, { remove, add }: Extract<ClientMessage, { kind: "publish" }>): void {
+    this.orTell(client, () => {
+      this.ports!.change(remove, add);
+      this.putState({ ports: this.publishedPorts });
     });
   }
 

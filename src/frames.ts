@@ -4,6 +4,8 @@
  * its streams 1 and 2, the output, are not sent: clients read that in the log.
  */
 
+import type { PortBinding } from "./storage/containers.ts";
+
 export const frameStreams = { stdin: 0, control: 3 } as const;
 const headerBytes = 8;
 /** A longer frame than any that pod sends: the other side is not pod. */
@@ -67,6 +69,8 @@ export type ClientMessage =
   /** Into this network, as one of its members: an `Endpoint`. */
   | { kind: "connect"; endpoint: { network: string; address?: string; mac?: string; aliases: string[] } }
   | { kind: "disconnect"; network: string }
+  /** Of its ports: each a `PortBinding`. What is removed is as its record has it. */
+  | { kind: "publish"; remove: PortBinding[]; add: PortBinding[] }
   /** Ways out that could not be started again are tried once more. */
   | { kind: "reload-networks" }
   /** Asks for descriptors of the container's namespaces. `stays`: another container shares its network. */

@@ -1,4 +1,4 @@
-/** Starts the command line, or a monitor anew; nothing else. */
+/** Starts the command line, or a stage as a fresh program; nothing else. */
 
 process.exitCode = await runCommand(process.argv.slice(2));
 
@@ -6,6 +6,7 @@ async function runCommand(argv: string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === "version") return await printVersion();
   if (argv[0] === "__monitor") (await import("./waiting.ts")).becomeMonitor(Number(argv[1]));
   if (argv[0] === "__restart") (await import("./waiting.ts")).monitorAgain(argv[1]!);
+  if (argv[0] === "__ports") (await import("./ports-stage.ts")).runPortsStage();
   const early = await prepare(argv);
   return await (await import("./cli.ts")).runCli(argv, early);
 }

@@ -1,7 +1,6 @@
 /** What the user does with networks besides making them: connect, disconnect, remove, prune, reload. */
 
-import { monitorGone } from "./attach.ts";
-import { Control } from "./control.ts";
+import { askMonitor } from "./attach.ts";
 import { ConflictError, NotFoundError, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
 import { toEndpoint } from "./network-options.ts";
@@ -9,7 +8,6 @@ import { alreadyIn, defaultNetwork, requireNetwork } from "./networks.ts";
 import {
   type Container,
   type ContainerRecord,
-  changeRecord,
   type Endpoint,
   findContainer,
   listContainers,
@@ -27,6 +25,7 @@ import {
   readNetwork,
   withNetworkLock,
 } from "./storage/networks.ts";
+import { changeAndTell } from "./update.ts";
 
 /** Of a running container at once, of another one when it starts. Errors are Docker's. */
 export function connect(networkText: string, containerText: string, as: Omit<Endpoint, "network">): void {
@@ -88,22 +87,11 @@ function connectable(text: string): Container {
 /** Edited twice: before anything is done, and where it is written, since others may have changed it meanwhile. */
 function change({ record, state }: Container, edit: Edit, message: ClientMessage): void {
   edit(record.network.endpoints ?? [], record);
-  if (state.status === "running") ask(record.id, message);
-  changeRecord(record.id, (current) => {
+  if (state.status === "running") askMonitor(record.id, message);
+  changeAndTell(record.id, (current) => {
     const endpoints = edit(current.network.endpoints ?? [], current);
     return { network: { ...current.network, endpoints } };
   });
-}
-
-function ask(id: string, message: ClientMessage): void {
-  const control = Control.open(id);
-  if (!control) throw monitorGone();
-  try {
-    control.tell(message);
-    if (control.await("done") === "gone") throw monitorGone();
-  } finally {
-    control.close();
-  }
 }
 
 export function runningContainers(): string[] {
@@ -114,7 +102,7 @@ export function runningContainers(): string[] {
 export function reloadNetworks(text: string): string {
   const { record, state } = findContainer(text);
   if (state.status !== "running") throw new ConflictError(`container ${record.id} is not running`);
-  ask(record.id, { kind: "reload-networks" });
+  askMonitor(record.id, { kind: "reload-networks" });
   return record.id;
 }
 

@@ -1,12 +1,12 @@
 /** `-p`, `--expose` and `-P` as data: docker/go-connections nat.ParsePortSpec, with its texts. */
 
-import { UsageError } from "./errors.ts";
+import { NotFoundError, UsageError } from "./errors.ts";
 import { parseAddress } from "./net/subnets.ts";
 import type { PortBinding } from "./storage/containers.ts";
 
-/** `[ip:][host port[-end]:]container port[-end][/protocol]`: one for each port of the container. */
+/** `[ip:][host port[-end]:]container port[-end][/protocol]`, or that in long: one for each port of the container. */
 export function parsePublish(text: string): PortBinding[] {
-  const [spec = "", protocol = "tcp", ...rest] = text.split("/");
+  const [spec = "", protocol = "", ...rest] = toShort(text).split("/");
   const parts = spec.split(":");
   const ports = parts.pop()!;
   const hostPorts = parts.pop();
@@ -16,7 +16,7 @@ export function parsePublish(text: string): PortBinding[] {
   const host = hostPorts ? parseRange(hostPorts, "hostPort") : undefined;
   if (rest.length) throw new UsageError(`invalid proto: ${[protocol, ...rest].join("/")}`);
   if (hostAddress && !parseAddress(hostAddress)) throw new UsageError(`invalid IP address: ${hostAddress}`);
-  const kind = checkProtocol(protocol);
+  const kind = checkProtocol(protocol || "tcp");
   const [first, last] = host ?? [0, 0];
   if (host && to > from && last - first !== to - from) {
     throw new UsageError(`invalid ranges specified for container and host Ports: ${ports} and ${hostPorts}`);
@@ -28,6 +28,22 @@ export function parsePublish(text: string): PortBinding[] {
     hostPort: host && to > from ? first + index : first,
     ...(host && to === from && last > first && { hostPortEnd: last }),
   }));
+}
+
+/** `published=8080,target=80,protocol=tcp`: docker/cli convertToStandardNotation, which passes over other names. */
+function toShort(text: string): string {
+  if (!text.includes("=")) return text;
+  const fields: Record<string, string> = { published: "", target: "", protocol: "" };
+  for (const field of text.split(",")) {
+    const [name, value] = field.split("=");
+    if (!name || value === undefined) {
+      throw new UsageError(`invalid publish opts format (should be name=value but got '${field}')`);
+    }
+    if (fields[name] === undefined)
+      throw new UsageError(`invalid publish opts: published, target and protocol are known, not ${name}`);
+    fields[name] = value;
+  }
+  return `${fields.published}:${fields.target}/${fields.protocol}`;
 }
 
 /** `80`, `80/udp`, `8000-8002/tcp`: `80/tcp` for each. */
@@ -44,6 +60,30 @@ export function publishExposed(exposed: string[], bindings: PortBinding[]): Port
   return exposed
     .filter((text) => !bindings.some(({ port, protocol }) => `${port}/${protocol}` === text))
     .map((text) => parsePublish(text)[0]!);
+}
+
+/**
+ * `--publish-rm` of the container `name`: by the container's port, and the host's address and port where they are given. Throws
+ * NotFoundError for what is not published.
+ */
+export function withoutPorts(
+  bindings: PortBinding[],
+  wanted: PortBinding[],
+  name: string,
+): { kept: PortBinding[]; removed: PortBinding[] } {
+  const removed = wanted.flatMap(({ port, protocol, hostAddress, hostPort }) => {
+    const found = bindings.filter(
+      (binding) =>
+        binding.port === port &&
+        binding.protocol === protocol &&
+        (!hostAddress || binding.hostAddress === hostAddress) &&
+        (!hostPort || binding.hostPort === hostPort),
+    );
+    if (found.length) return found;
+    const where = hostPort ? ` at ${hostPort}` : "";
+    throw new NotFoundError(`no public port '${port}/${protocol}' published for ${name}${where}`);
+  });
+  return { kept: bindings.filter((binding) => !removed.includes(binding)), removed };
 }
 
 function parseRange(text: string, what: string): [number, number] {

@@ -1,49 +1,52 @@
 /** A running container's published ports, in its monitor: sockets of the host's, and the process that forwards from them. */
 
+import { config } from "./config.ts";
+import type { ContainerNetwork } from "./container-network.ts";
 import { hasCode, PodError } from "./errors.ts";
-import { forwardForEver } from "./net/forward.ts";
+import { readyForClients, seenAs } from "./net/client-address.ts";
 import { addressBytes, parseAddress } from "./net/subnets.ts";
-import { CLONE_NEWNET } from "./ns/constants.ts";
+import { POLLIN } from "./ns/constants.ts";
+import { receive, send } from "./ns/stage.ts";
+import { poll, socketPair } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
-import { closeInherited, fork, setTitle } from "./ns/sys/fork.ts";
-import { setns } from "./ns/sys/namespace.ts";
-import { kill, parentProcessId, pidfdOpen, processId, setParentDeathSignal, waitPid } from "./ns/sys/process.ts";
-import { listenOn, portOf } from "./ns/sys/socket.ts";
+import { spawn } from "./ns/sys/fork.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
+import { kill, pidfdOpen, sessionEndSignals, waitPid } from "./ns/sys/process.ts";
+import { endpointOf, listenOn } from "./ns/sys/socket.ts";
+import type { PortsOrder, PortsTask } from "./ports-stage.ts";
 import { listContainers, type PortBinding, type PublishedPort, passOver } from "./storage/containers.ts";
 
 interface Listener {
   fd: number;
   port: PublishedPort;
+  binding: PortBinding;
 }
 
 const SIGKILL = 9;
 const shortLifeMs = 100;
+const patienceMs = 2000;
 
 export class PublishedPorts {
-  #forwarder: { pid: number; pidfd: number } | undefined;
+  readonly #listeners: Listener[] = [];
+  #forwarder: { pid: number; pidfd: number; channel: number; address: string } | undefined;
   #startedMs = 0;
+  #seesClients: boolean | undefined;
 
   private constructor(
-    private readonly listeners: Listener[],
+    private readonly network: ContainerNetwork,
     private readonly networkFd: () => number,
-    private readonly address: () => string | undefined,
   ) {}
 
   /** Takes the host's ports. Throws PodError with Docker's text where one is taken. */
-  static open(bindings: PortBinding[], networkFd: () => number, address: () => string | undefined): PublishedPorts {
-    const listeners: Listener[] = [];
-    try {
-      for (const binding of bindings) listeners.push(...listen(binding));
-    } catch (error) {
-      for (const { fd } of listeners) close(fd);
-      throw error;
-    }
-    return new PublishedPorts(listeners, networkFd, address);
+  static open(bindings: PortBinding[], network: ContainerNetwork, networkFd: () => number): PublishedPorts {
+    const ports = new PublishedPorts(network, networkFd);
+    ports.#listeners.push(...listenForAll(bindings));
+    return ports;
   }
 
   /** With the ports that were chosen. */
   get published(): PublishedPort[] {
-    return this.listeners.map(({ port }) => port);
+    return this.#listeners.map(({ port }) => ({ ...port, seenAs: seenAs(port, this.#seesClients === true) }));
   }
 
   /** Readable when the forwarder has ended. */
@@ -54,27 +57,22 @@ export class PublishedPorts {
   /** Forwards from now on, to the container's address of now. Where it has none, callers wait. */
   start(): void {
     this.#end();
-    const address = this.address();
-    if (address === undefined || this.listeners.length === 0) return;
-    const networkFd = this.networkFd();
-    const parent = processId();
-    const target = addressBytes(parseAddress(address)!);
-    const pid = fork(() => {
-      setParentDeathSignal(SIGKILL);
-      if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
-      closeInherited([networkFd, ...this.listeners.map(({ fd }) => fd)]);
-      setTitle("pod ports");
-      setns(networkFd, CLONE_NEWNET, "the container's network namespace");
-      return forwardForEver(
-        this.listeners.map(({ fd, port: { protocol, port } }) => ({
-          protocol,
-          listenerFd: fd,
-          target: { address: target, port },
-        })),
-      );
+    const { place, routeFd } = this.network;
+    if (!place || routeFd === undefined || this.#listeners.length === 0) return;
+    this.#seesClients ??= readyForClients(routeFd, parseAddress(place.address)!.version);
+    const [channel, remote] = socketPair("packets");
+    const fds = [null, null, null, remote, this.networkFd(), ...this.#listeners.map(({ fd }) => fd)];
+    const pid = spawn("/proc/self/exe", [...config.script, "__ports"], {
+      env: [],
+      fds,
+      diesWithParent: true,
+      blockedSignals: sessionEndSignals, // the program is to have its ports until it has ended
     });
-    this.#forwarder = { pid, pidfd: pidfdOpen(pid) };
+    close(remote);
+    this.#forwarder = { pid, pidfd: pidfdOpen(pid), channel, address: place.address };
     this.#startedMs = performance.now();
+    const ports = this.#listeners.map(({ port }) => port);
+    tell(channel, { place, seesClients: this.#seesClients, ports } satisfies PortsTask);
   }
 
   /** It was killed: another takes its place, but not over and over where it can't live. */
@@ -83,9 +81,48 @@ export class PublishedPorts {
     this.start();
   }
 
+  /** The container's networks have changed. */
+  follow(): void {
+    const { place } = this.network;
+    if (!place || place.address !== this.#forwarder?.address) return this.start();
+    this.#tell({ kind: "follow", place });
+  }
+
+  /** While others go on. Throws PodError with Docker's text where a port is taken: then all is as it was. */
+  change(remove: PortBinding[], add: PortBinding[]): void {
+    const isMeant = ({ binding }: Listener) => remove.some((each) => Bun.deepEquals(each, binding));
+    const removed = this.#listeners.filter(isMeant);
+    for (const listener of removed) this.#remove(listener);
+    try {
+      this.#add(listenForAll(add));
+    } catch (error) {
+      this.#add(removed.flatMap(({ port, binding }) => listenOnAll(binding, [port.hostAddress], port.hostPort)));
+      throw error;
+    }
+  }
+
   release(): void {
     this.#end();
-    for (const { fd } of this.listeners.splice(0)) close(fd);
+    for (const { fd } of this.#listeners.splice(0)) close(fd);
+  }
+
+  #remove(listener: Listener): void {
+    this.#listeners.splice(this.#listeners.indexOf(listener), 1);
+    close(listener.fd);
+    this.#tell({ kind: "remove", port: listener.port });
+  }
+
+  #add(listeners: Listener[]): void {
+    this.#listeners.push(...listeners);
+    if (!this.#forwarder) return this.start();
+    for (const { fd, port } of listeners) this.#tell({ kind: "add", port }, [fd]);
+  }
+
+  /** Returns when it is done, or the forwarder has ended: another one will know. */
+  #tell(order: PortsOrder, fds: number[] = []): void {
+    const channel = this.#forwarder?.channel;
+    if (channel === undefined) return;
+    if (tell(channel, order, fds) && poll([{ fd: channel, events: POLLIN }], patienceMs)[0]) receive(channel);
   }
 
   #end(): void {
@@ -95,6 +132,23 @@ export class PublishedPorts {
     kill(forwarder.pid, SIGKILL); // our own child, not waited for yet: it is no other process
     waitPid(forwarder.pid, true);
     close(forwarder.pidfd);
+    close(forwarder.channel);
+  }
+}
+
+/** False where it has ended. */
+function tell(channel: number, message: PortsTask | PortsOrder, fds: number[] = []): boolean {
+  return unlessErrno(["EPIPE", "ECONNRESET"], () => send(channel, message, fds));
+}
+
+function listenForAll(bindings: PortBinding[]): Listener[] {
+  const listeners: Listener[] = [];
+  try {
+    for (const binding of bindings) listeners.push(...listen(binding));
+    return listeners;
+  } catch (error) {
+    for (const { fd } of listeners) close(fd);
+    throw error;
   }
 }
 
@@ -117,7 +171,8 @@ function listen(binding: PortBinding): Listener[] {
   throw bindFailure(binding, addresses[0]!, failure);
 }
 
-function listenOnAll({ port, protocol }: PortBinding, addresses: string[], hostPort: number): Listener[] {
+function listenOnAll(binding: PortBinding, addresses: string[], hostPort: number): Listener[] {
+  const { port, protocol } = binding;
   const listeners: Listener[] = [];
   let chosen = hostPort;
   try {
@@ -125,8 +180,8 @@ function listenOnAll({ port, protocol }: PortBinding, addresses: string[], hostP
       const address = addressBytes(parseAddress(hostAddress)!);
       try {
         const fd = listenOn(protocol, { address, port: chosen }, `${hostAddress}:${chosen}`);
-        chosen = portOf(fd);
-        listeners.push({ fd, port: { port, protocol, hostAddress, hostPort: chosen } });
+        chosen = endpointOf(fd).port;
+        listeners.push({ fd, port: { port, protocol, hostAddress, hostPort: chosen }, binding });
       } catch (error) {
         if (listeners.length === 0 || !hasCode(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
       }

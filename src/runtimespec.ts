@@ -73,7 +73,10 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       })),
       maskedPaths,
       readonlyPaths,
-      sysctl: newNetwork ? networkSysctls(ids.gidMappings) : {},
+      sysctl: {
+        ...(newNetwork && networkSysctls(ids.gidMappings)),
+        ...(["bridge", "slirp4netns"].includes(record.network.mode) && clientSysctls),
+      },
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
     annotations: { "pod.container.name": record.name, "pod.container.user": record.process.user },
@@ -99,6 +102,9 @@ function networkSysctls(gids: IdMapping[]): Record<string, string> {
   const range = `${first!.containerID} ${last!.containerID + last!.size - 1}`;
   return { "net.ipv4.ping_group_range": range, "net.ipv4.ip_unprivileged_port_start": "0" };
 }
+
+/** Answers carry the mark of what they answer, as published ports want it: net/client-address.ts. */
+const clientSysctls = { "net.ipv4.tcp_fwmark_accept": "1", "net.ipv4.fwmark_reflect": "1" };
 
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */
 function systemMounts(record: ContainerRecord, gids: IdMapping[], newNetwork: boolean): RuntimeMount[] {

@@ -5,8 +5,8 @@ import { goMap, listOrNil } from "./go-values.ts";
 
 /** `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp`; neighbouring ports are one: `0.0.0.0:8000-8002->8000-8002/tcp`. */
 export function formatPorts(exposed: string[], published: PublishedPort[] = []): string {
-  const isPublished = (text: string) => published.some(({ port, protocol }) => `${port}/${protocol}` === text);
-  const own = exposed.filter((text) => !isPublished(text)).map((text) => text.split("/") as [string, string]);
+  const names = new Set(published.map(portName));
+  const own = exposed.filter((text) => !names.has(text)).map((text) => text.split("/") as [string, string]);
   const groups: { key: string; ports: number[]; hostPorts: number[] }[] = [];
   const sorted = [
     ...published.map(({ hostAddress, hostPort, port, protocol }) => ({
@@ -46,12 +46,9 @@ function hostName(address: string): string {
 
 /** Docker's NetworkSettings.Ports: null where a port is exposed only. */
 export function inspectPorts(exposed: string[], published: PublishedPort[] = []) {
-  const names = new Set([...exposed, ...published.map(portName)]);
-  const entries = [...names].map((name) => {
-    const bindings = published.filter((port) => portName(port) === name);
-    return [name, listOrNil(bindings.map(toBinding))] as const;
-  });
-  return goMap(entries);
+  const byName = Map.groupBy(published, portName);
+  const names = new Set([...exposed, ...byName.keys()]);
+  return goMap([...names].map((name) => [name, listOrNil((byName.get(name) ?? []).map(toBinding))] as const));
 }
 
 /** Docker's HostConfig.PortBindings: as asked for. */

@@ -1,9 +1,9 @@
 /** Network interfaces, their addresses and routes, in the network namespace that the socket was opened in: rtnetlink(7). */
 
 import { unlessErrno } from "../ns/sys/namespace.ts";
-import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes, u8 } from "./netlink.ts";
+import { type Attribute, encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, parseAttributes } from "./netlink.ts";
 import type { Netlink } from "./netlink-socket.ts";
-import { type Address, addressBytes, type Subnet } from "./subnets.ts";
+import { type Address, addressBytes, type Subnet, toAddress } from "./subnets.ts";
 
 // <linux/rtnetlink.h>
 const RTM_NEWLINK = 16;
@@ -13,13 +13,26 @@ const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
+const RTM_NEWRULE = 32;
+const RT_TABLE_UNSPEC = 0;
 const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
+const RTN_LOCAL = 2;
 const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_HOST = 254;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
+const RTA_TABLE = 15;
+
+// <linux/fib_rules.h>
+const FR_ACT_TO_TBL = 1;
+const FRA_PRIORITY = 6;
+const FRA_FWMARK = 10;
+const FRA_TABLE = 15;
+
+const loopbackIndex = 1; // a network namespace begins with it
 
 // <linux/if.h>: what has no carrier at all is unknown
 const IF_OPER_UNKNOWN = 0;
@@ -152,7 +165,7 @@ export function mainAddress(netlink: Netlink): Address | undefined {
   const addresses = netlink.dump({ type: RTM_GETADDR, body }, "list addresses").flatMap((payload) => {
     const local = parseAttributes(payload.subarray(8)).get(IFA_LOCAL);
     const isForOthers = payload[0] === family(4) && payload[3] === RT_SCOPE_UNIVERSE;
-    return local && isForOthers ? [{ index: payload.readUInt32LE(4), address: toAddress(4, local) }] : [];
+    return local && isForOthers ? [{ index: payload.readUInt32LE(4), address: toAddress(local) }] : [];
   });
   if (addresses.length < 2) return addresses[0]?.address;
   const leading = netlink.dump({ type: RTM_GETROUTE, body: routeInfo(4) }, "list routes").flatMap((payload) => {
@@ -175,18 +188,32 @@ export function addDefaultRoute(netlink: Netlink, index: number, gateway: Addres
   );
 }
 
+/** Packets with this mark stay here, whatever address they are sent to: ip-rule(8), ip-route(8) `local`. */
+export function keepMarked(netlink: Netlink, version: 4 | 6, mark: number): void {
+  const table = mark; // its number is free as that of the mark is
+  const route: Attribute[] = [
+    [RTA_OIF, loopbackIndex],
+    [RTA_TABLE, table],
+  ];
+  const body = routeInfo(version, { table: RT_TABLE_UNSPEC, type: RTN_LOCAL, scope: RT_SCOPE_HOST });
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  netlink.request({ type: RTM_NEWROUTE, flags, body, attributes: route }, "add a route for marked packets");
+  const rule: Attribute[] = [
+    [FRA_PRIORITY, 1], // right behind that of the local table: before all that the container has of its own
+    [FRA_FWMARK, mark],
+    [FRA_TABLE, table],
+  ];
+  const header = Buffer.from([family(version), 0, 0, 0, RT_TABLE_UNSPEC, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0]); // struct fib_rule_hdr
+  netlink.request({ type: RTM_NEWRULE, flags, body: header, attributes: rule }, "add a rule for marked packets");
+}
+
 /** What the routes lead to, default routes apart. */
 export function listRoutes(netlink: Netlink): Subnet[] {
   return netlink.dump({ type: RTM_GETROUTE, body: Buffer.alloc(12) }, "list routes").flatMap((payload) => {
-    const version = payload[0] === 2 ? 4 : payload[0] === 10 ? 6 : undefined;
+    const isInternet = [family(4), family(6)].includes(payload[0]!);
     const destination = parseAttributes(payload.subarray(12)).get(RTA_DST);
-    if (!version || !destination) return [];
-    return [{ ...toAddress(version, destination), prefix: payload[1]! }];
+    return isInternet && destination ? [{ ...toAddress(destination), prefix: payload[1]! }] : [];
   });
-}
-
-function toAddress(version: 4 | 6, bytes: Buffer): Address {
-  return { version, value: BigInt(`0x${bytes.toString("hex")}`) };
 }
 
 /** struct ifinfomsg. */
@@ -199,11 +226,9 @@ function interfaceInfo({ index = 0, flags = 0, change = 0 }): Buffer {
 }
 
 /** struct rtmsg of a route to everywhere. */
-function routeInfo(version: 4 | 6): Buffer {
-  return Buffer.concat([
-    Buffer.from([family(version), 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC]),
-    u8(RT_SCOPE_UNIVERSE),
-    u8(RTN_UNICAST),
-    Buffer.alloc(4),
-  ]);
+function routeInfo(
+  version: 4 | 6,
+  { table, type, scope } = { table: RT_TABLE_MAIN, type: RTN_UNICAST, scope: RT_SCOPE_UNIVERSE },
+): Buffer {
+  return Buffer.from([family(version), 0, 0, 0, table, RTPROT_STATIC, scope, type, 0, 0, 0, 0]);
 }

@@ -8,7 +8,12 @@ import { spawn } from "../ns/sys/fork.ts";
 import { sessionEndSignals } from "../ns/sys/process.ts";
 
 /** Fixed by slirp4netns for its default subnet 10.0.2.0/24. */
-export const slirpAddresses = { container: "10.0.2.100", gateway: "10.0.2.2", dns: "10.0.2.3" };
+export const slirpAddresses = {
+  container: "10.0.2.100",
+  gateway: "10.0.2.2",
+  dns: "10.0.2.3",
+  subnet: "10.0.2.0/24",
+};
 
 /** Larger than Ethernet's: twice the throughput, since each packet costs slirp4netns the same. */
 export const largestMtuBytes = 65520;

@@ -60,6 +60,11 @@ export function addressBytes({ version, value }: Address): Buffer {
   return Buffer.from(value.toString(16).padStart(bitsOf(version) / 4, "0"), "hex");
 }
 
+/** Four bytes, or sixteen, in network byte order. */
+export function toAddress(bytes: Uint8Array): Address {
+  return { version: bytes.length === 4 ? 4 : 6, value: BigInt(`0x${Buffer.from(bytes).toString("hex")}`) };
+}
+
 /** `10.89.0.0/24`. Undefined where it is none; bits behind the prefix are cut off. */
 export function parseSubnet(text: string): Subnet | undefined {
   const [base, length, ...rest] = text.split("/");

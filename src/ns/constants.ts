@@ -104,6 +104,14 @@ export const POLLOUT = 0x4;
 export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
 
+// <sys/epoll.h>
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLET = 1 << 31;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+
 // <sys/socket.h>
 export const AF_UNIX = 1;
 export const AF_NETLINK = 16;

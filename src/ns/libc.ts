@@ -19,6 +19,9 @@ const numbers =
         close_range: 436,
         connect: 203,
         dup3: 24,
+        epoll_create1: 20,
+        epoll_ctl: 21,
+        epoll_pwait: 22,
         execve: 221,
         execveat: 281,
         exit_group: 94,
@@ -94,6 +97,7 @@ const numbers =
         signalfd4: 74,
         socket: 198,
         socketpair: 199,
+        splice: 76,
         statx: 291,
         symlinkat: 36,
         syncfs: 267,
@@ -115,6 +119,9 @@ const numbers =
         close_range: 436,
         connect: 42,
         dup3: 292,
+        epoll_create1: 291,
+        epoll_ctl: 233,
+        epoll_pwait: 281,
         execve: 59,
         execveat: 322,
         exit_group: 231,
@@ -190,6 +197,7 @@ const numbers =
         signalfd4: 289,
         socket: 41,
         socketpair: 53,
+        splice: 275,
         statx: 332,
         symlinkat: 266,
         syncfs: 306,
@@ -215,10 +223,14 @@ const { syscall, __errno_location } = dlopen("libc.so.6", {
 }).symbols;
 const errnoLocation = __errno_location() as Pointer;
 
+type SystemCalls = Record<SystemCall, (...args: Argument[]) => number>;
+
 /** The system calls, `c.openat(…)`: the kernel's own arguments and result, -1 where it failed. Buffers go by their address. */
-export const c = new Proxy({} as Record<SystemCall, (...args: Argument[]) => number>, {
-  get: (used, name: SystemCall) => (used[name] ??= systemCall(numbers[name])),
-});
+export const c: SystemCalls = Object.create(
+  new Proxy({} as SystemCalls, {
+    get: (_, name: SystemCall, calls: SystemCalls) => (calls[name] = systemCall(numbers[name])), // once for each: later it is found before
+  }),
+);
 
 function systemCall(number: number): (...args: Argument[]) => number {
   return (a, b, d, e, f, g) =>
@@ -226,7 +238,7 @@ function systemCall(number: number): (...args: Argument[]) => number {
 }
 
 function toWord(argument: Argument): number | bigint {
-  return typeof argument === "number" || typeof argument === "bigint" ? argument : address(argument ?? null);
+  return typeof argument === "object" ? address(argument) : (argument ?? 0);
 }
 
 /** Passes a result on, or throws what errno(3) says. Nothing may run between the call and this. */

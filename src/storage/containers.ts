@@ -111,7 +111,13 @@ export interface PortBinding {
 }
 
 /** As it came to be. */
-export type PublishedPort = Omit<PortBinding, "hostPortEnd">;
+export interface PublishedPort extends Omit<PortBinding, "hostPortEnd"> {
+  /** Missing where an older pod runs the container: `container`. */
+  seenAs?: SeenAs;
+}
+
+/** Whom the container sees when somebody calls: the client's own address, the network's gateway, or the container's own address. */
+export type SeenAs = "client" | "gateway" | "container";
 
 /** A network that the container is to be in, and as whom. */
 export interface Endpoint {
@@ -252,14 +258,14 @@ function readRecord(id: string): ContainerRecord | undefined {
   return record && { ...record, mounts: record.mounts ?? formerMounts(record as object) };
 }
 
-export type RecordChange = Partial<Pick<ContainerRecord, "name" | "restart" | "network">>;
+export type RecordChange = Partial<Pick<ContainerRecord, "name" | "restart" | "network" | "ports">>;
 
 /**
- * Gives a container another name, another restart policy, or other networks: what `changeOf` says to its record of now.
- * Throws ConflictError with Docker's text where the name is taken.
+ * Gives a container another name, another restart policy, other networks or ports: what `changeOf` says to its record of now,
+ * which is returned. Throws ConflictError with Docker's text where the name is taken.
  */
-export function changeRecord(id: string, changeOf: (record: ContainerRecord) => RecordChange): void {
-  withLock("names", () => {
+export function changeRecord(id: string, changeOf: (record: ContainerRecord) => RecordChange): RecordChange {
+  return withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
     const change = changeOf(record);
@@ -267,6 +273,7 @@ export function changeRecord(id: string, changeOf: (record: ContainerRecord) => 
     if (name !== record.name) linkName(id, name);
     writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, ...change }, null, 2));
     if (name !== record.name) rmSync(join(paths.names, record.name), { force: true });
+    return change;
   });
 }
 

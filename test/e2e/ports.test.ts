@@ -18,7 +18,9 @@ requires("/dev/net/tun").describe("with a way out", () => {
     const get = async (address: string) => {
       for (let attempt = 0; ; attempt++) {
         try {
-          return await (await fetch(`http://${address}/`, { keepalive: false })).text();
+          return await (
+            await fetch(`http://${address}${address.includes("/") ? "" : "/"}`, { keepalive: false })
+          ).text();
         } catch (error) {
           if (attempt === 50) throw error;
           await Bun.sleep(20); // the server may not listen yet
@@ -60,6 +62,52 @@ requires("/dev/net/tun").describe("with a way out", () => {
         `Bind for 127.0.0.1:${port} failed: port is already allocated\nhint: container web has it`,
       );
       await host.must("rm", "other");
+    });
+
+    test("a port is added to a running container and removed, while a connection by another one goes on", async () => {
+      const [address] = await portOf("web", "80");
+      const [hostname, port] = address!.split(":") as [string, string];
+      const forwarders = () => host.processes().filter((pid) => comm(pid) === "pod ports");
+      const before = forwarders();
+      const { promise: answer, resolve } = Promise.withResolvers<string>();
+      const data = (_: unknown, bytes: Buffer) => resolve(bytes.toString());
+      const open = await Bun.connect({ hostname, port: Number(port), socket: { data } });
+      expect(await host.must("update", "--publish-add", "127.0.0.1::80", "web")).toBe("web");
+      const added = (await portOf("web", "80")).find((each) => each !== address)!;
+      expect(await get(added)).toBe("page of web\n");
+      expect(await host.must("ps", "--format", "{{.Ports}}")).toContain(`${added}->80/tcp`);
+      const taken = await host.pod("update", "--publish-rm", "5353/udp", "--publish-add", `${added}:81`, "web");
+      expect(taken.code).toBe(1);
+      expect(taken.stderr).toContain(`Bind for ${added} failed: port is already allocated\nhint: container web has it`);
+      expect(await portOf("web", "5353/udp")).not.toEqual([]); // all is as it was
+      await host.must("update", "--publish-rm", "5353/udp", "web");
+      expect((await host.pod("port", "web", "5353/udp")).code).toBe(1);
+      open.write("GET / HTTP/1.0\r\n\r\n");
+      expect(await answer).toContain("200 OK");
+      expect(forwarders()).toEqual(before);
+      await host.must("update", "--publish-add", "5353/udp", "web");
+    });
+
+    test("what is published with update is so at the next start too; a removed port's connections end", async () => {
+      await host.must("create", "--name", "later", "starter", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+      await host.must("update", "--publish-add", "127.0.0.1::80", "later");
+      await host.must("start", "later");
+      const [address] = await portOf("later", "80");
+      expect(await get(`${address}/passwd`)).toContain("root");
+      const [hostname, port] = address!.split(":") as [string, string];
+      const { promise: closed, resolve } = Promise.withResolvers<void>();
+      await Bun.connect({ hostname, port: Number(port), socket: { data() {}, close: () => resolve() } });
+      await host.must("update", "--publish-rm", "80", "later");
+      await closed;
+      expect(await fetch(`http://${address}/`).catch(() => "refused")).toBe("refused");
+      expect(await host.must("ps", "--filter", "name=later", "--format", "{{.Ports}}")).toBe("");
+      const refused = await host.pod("update", "--publish-rm", "80", "later");
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("no public port '80/tcp' published") });
+      await host.must("rm", "-f", "later");
+      const none = await host.must("create", "--network", "none", "starter", "true");
+      const unable = await host.pod("update", "--publish-add", "80", none);
+      expect(unable.stderr).toContain("a container with --network none has no ports to publish");
+      await host.must("rm", none);
     });
 
     test("the forwarder is replaced when it is killed, and follows the container to another network", async () => {

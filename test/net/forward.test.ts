@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createServer, connect as dial, type Server } from "node:net";
 import { join } from "node:path";
 
@@ -54,6 +55,33 @@ test("many connections at once are apart", async () => {
   const texts = Array.from({ length: 100 }, (_, index) => `${index} `.repeat(5000));
   const answers = await Promise.all(texts.map((text) => exchange(Buffer.from(text))));
   expect(answers.map(String)).toEqual(texts);
+});
+
+test("who does not read waits alone, and gets all of it later", async () => {
+  const bytes = Buffer.alloc(20_000_000, "0123456789abcdef-");
+  const slow = dial({ port: ports.tcp, host: "127.0.0.1", allowHalfOpen: true });
+  slow.pause();
+  slow.end(bytes);
+  expect(String(await exchange(Buffer.from("quick")))).toBe("quick");
+  await Bun.sleep(200);
+  const chunks: Buffer[] = [];
+  slow.on("data", (chunk) => chunks.push(Buffer.from(chunk)));
+  slow.resume();
+  await new Promise((resolve) => slow.on("end", resolve));
+  expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+});
+
+test("connections that are reset leave nothing open", async () => {
+  const openFiles = () => readdirSync(`/proc/${child.pid}/fd`).length;
+  const before = openFiles();
+  for (let count = 0; count < 100; count++) {
+    const socket = dial({ port: ports.tcp, host: "127.0.0.1" });
+    await new Promise<void>((resolve) => void socket.write("x", () => resolve()));
+    socket.resetAndDestroy();
+  }
+  await exchange(Buffer.from("last"));
+  for (let count = 0; openFiles() > before && count < 50; count++) await Bun.sleep(20);
+  expect(openFiles()).toBeLessThan(before + 20); // some pipes are kept for the next connections
 });
 
 test("datagrams are answered to whom they came from", async () => {

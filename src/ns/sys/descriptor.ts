@@ -34,6 +34,7 @@ const EMFILE = 24;
 const ENOSYS = 38;
 const EOPNOTSUPP = 95;
 const RWF_NOWAIT = 8; // <linux/fs.h>
+const SPLICE_F_NONBLOCK = 2; // <fcntl.h>
 
 /** read(2), again after EINTR. 0 at the end; undefined where it would block. */
 export function readInto(fd: number, buffer: Uint8Array): number | undefined {
@@ -81,6 +82,15 @@ export function pipe(): { readFd: number; writeFd: number } {
   const fds = new Int32Array(2);
   check("pipe", c.pipe2(fds, O_CLOEXEC));
   return { readFd: fds[0]!, writeFd: fds[1]! };
+}
+/**
+ * splice(2): moves up to `maxBytes` from a socket to a pipe or back, without copying them. 0 at the end; undefined where it
+ * would block. What is moved out of a pipe must be in it: where more was announced, the kernel would wait for it (MSG_MORE).
+ */
+export function splice(from: number, to: number, maxBytes: number): number | undefined {
+  const length = c.splice(from, null, to, null, maxBytes, SPLICE_F_NONBLOCK);
+  if (failedWith(length, EAGAIN)) return undefined;
+  return check("splice", length, `descriptor ${from}`);
 }
 /** fcntl(2) F_SETPIPE_SZ; a refusal (pipe-user-pages-soft) leaves the size as it was. */
 export function growPipe(fd: number, sizeBytes: number): void {

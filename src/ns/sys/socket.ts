@@ -12,12 +12,19 @@ export interface Endpoint {
 
 export type Protocol = "tcp" | "udp";
 
-// <asm-generic/socket.h>, <linux/in6.h>, <asm-generic/errno.h>
+// <asm-generic/socket.h>, <linux/in.h>, <linux/in6.h>, <linux/tcp.h>, <asm-generic/errno.h>
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
-const SO_ERROR = 4;
+const SO_KEEPALIVE = 9;
+const SO_MARK = 36;
+const IPPROTO_IP = 0;
+const IP_TRANSPARENT = 19;
+const IP_BIND_ADDRESS_NO_PORT = 24;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
 const SHUT_WR = 1;
 const EAGAIN = 11;
 const ECONNREFUSED = 111;
@@ -33,7 +40,11 @@ export function listenOn(protocol: Protocol, endpoint: Endpoint, what: string): 
   const family = endpoint.address.length === 4 ? AF_INET : AF_INET6;
   const fd = newSocket(family, protocol);
   try {
-    if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (protocol === "tcp") {
+      setOption(fd, SOL_SOCKET, SO_REUSEADDR);
+      setOption(fd, SOL_SOCKET, SO_KEEPALIVE); // this and the next go over to its connections
+      setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+    }
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     const name = toName(endpoint);
     check("bind", c.bind(fd, name, name.length), what);
@@ -45,37 +56,58 @@ export function listenOn(protocol: Protocol, endpoint: Endpoint, what: string): 
   }
 }
 
-function setOption(fd: number, level: number, option: number): void {
-  check("setsockopt", c.setsockopt(fd, level, option, new Int32Array([1]), 4));
+function setOption(fd: number, level: number, option: number, value = 1): void {
+  check("setsockopt", c.setsockopt(fd, level, option, new Int32Array([value]), 4));
 }
 
-/** The port that it got. */
-export function portOf(fd: number): number {
-  const name = Buffer.alloc(28);
-  check("getsockname", c.getsockname(fd, name, new Uint32Array([name.length])));
-  return name.readUInt16BE(2);
+/** Where a socket is: of a connection, what its peer has called. */
+export function endpointOf(fd: number): Endpoint {
+  check("getsockname", c.getsockname(fd, nameBuffer, new Uint32Array([nameBytes])));
+  return fromName();
 }
 
-/** A socket that is connected, or will be: it is writable then, and connectError() says how it went. */
-export function beginConnect(protocol: Protocol, endpoint: Endpoint): number {
+/** accept4(2): a connection, and who calls; undefined where nobody waits. */
+export function acceptFrom(fd: number): { fd: number; client: Endpoint } | undefined {
+  const connection = c.accept4(fd, nameBuffer, new Uint32Array([nameBytes]), SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (failedWith(connection, EAGAIN)) return undefined;
+  return { fd: check("accept", connection), client: fromName() };
+}
+
+/** Where a connection is to come from. */
+export interface Source extends Endpoint {
+  /** Of its packets: socket(7), SO_MARK. */
+  mark: number;
+}
+
+/**
+ * A socket that is connected, or will be: it is writable then, or broken. `source`: its address need not be this host's (ip(7),
+ * IP_TRANSPARENT; CAP_NET_ADMIN), and port 0 is one that is free.
+ */
+export function beginConnect(protocol: Protocol, endpoint: Endpoint, source?: Source): number {
   const fd = newSocket(endpoint.address.length === 4 ? AF_INET : AF_INET6, protocol);
-  const name = toName(endpoint);
-  const result = c.connect(fd, name, name.length);
-  if (result === -1 && !failedWith(result, EINPROGRESS)) {
-    try {
-      check("connect", result);
-    } finally {
-      c.close(fd);
-    }
+  try {
+    if (protocol === "tcp") setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (source) bindTo(fd, source);
+    const name = toName(endpoint);
+    const result = c.connect(fd, name, name.length);
+    if (!failedWith(result, EINPROGRESS)) check("connect", result);
+    return fd;
+  } catch (error) {
+    c.close(fd);
+    throw error;
   }
-  return fd;
 }
 
-/** 0 where it is connected. */
-export function connectError(fd: number): number {
-  const value = new Int32Array(1);
-  check("getsockopt", c.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, new Uint32Array([4])));
-  return value[0]!;
+function bindTo(fd: number, source: Source): void {
+  const isV4 = source.address.length === 4;
+  if (isV4) setOption(fd, IPPROTO_IP, IP_TRANSPARENT);
+  else setOption(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+  setOption(fd, SOL_SOCKET, SO_MARK, source.mark);
+  if (source.port)
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR); // a client may use one port for several connections
+  else setOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT); // connect(2) finds one that is free for this peer
+  const name = toName(source);
+  check("bind", c.bind(fd, name, name.length));
 }
 
 /** The peer reads the end. */
@@ -85,7 +117,7 @@ export function endWriting(fd: number): void {
 
 /** One datagram, and whose it is, as the kernel writes it; undefined where there is none. */
 export function receiveFrom(fd: number, buffer: Uint8Array): { length: number; from: Buffer } | undefined {
-  const from = Buffer.alloc(28);
+  const from = Buffer.alloc(nameBytes);
   const fromLength = new Uint32Array([from.length]);
   const length = c.recvfrom(fd, buffer, buffer.length, 0, from, fromLength);
   if (failedWith(length, EAGAIN, ECONNREFUSED)) return undefined;
@@ -97,12 +129,21 @@ export function sendTo(fd: number, bytes: Uint8Array, to?: Buffer): void {
   c.sendto(fd, bytes, bytes.length, 0, to ?? null, to?.length ?? 0);
 }
 
+const nameBytes = 28; // struct sockaddr_in6, the larger one
+
 /** struct sockaddr_in, sockaddr_in6. */
 function toName({ address, port }: Endpoint): Buffer {
   const isV4 = address.length === 4;
-  const name = Buffer.alloc(isV4 ? 16 : 28);
+  const name = Buffer.alloc(isV4 ? 16 : nameBytes);
   name.writeUInt16LE(isV4 ? AF_INET : AF_INET6, 0);
   name.writeUInt16BE(port, 2);
   name.set(address, isV4 ? 4 : 8);
   return name;
+}
+
+const nameBuffer = Buffer.alloc(nameBytes); // the kernel's answers
+
+function fromName(): Endpoint {
+  const [from, to] = nameBuffer.readUInt16LE(0) === AF_INET ? [4, 8] : [8, 24];
+  return { address: Uint8Array.prototype.slice.call(nameBuffer, from, to), port: nameBuffer.readUInt16BE(2) };
 }
