@@ -8,7 +8,8 @@ import { config } from "./config.ts";
 import { userNameOf } from "./ns/idmap.ts";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "./ns/sys/fs.ts";
 import { askToEnd, waitForEnd } from "./repair.ts";
-import { type Container, type ContainerState, listContainers, passOver } from "./storage/containers.ts";
+import type { ContainerState } from "./storage/container-state.ts";
+import { type Container, listContainers, passOver } from "./storage/containers.ts";
 
 const unitName = "pod.service";
 const unitsDir = config.isHostRoot ? "/etc/systemd/system" : join(config.xdgConfigHome, "systemd/user");

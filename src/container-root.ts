@@ -20,14 +20,8 @@ import { unshareMounts } from "./ns/prestart.ts";
 import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";
 import { close, open } from "./ns/sys/file.ts";
 import { moveMount, openTree, setMountAttributes, unlessErrno } from "./ns/sys/namespace.ts";
-import {
-  type Container,
-  type ContainerRecord,
-  containerDir,
-  isAlive,
-  type ProcessIdentity,
-  readContainer,
-} from "./storage/containers.ts";
+import { isAlive, type ProcessIdentity } from "./storage/container-state.ts";
+import { type Container, type ContainerRecord, containerDir, readContainer } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
 import { lockRoot } from "./storage/root-lock.ts";
 import { fillVolumes, settleVolumes } from "./storage/volume-fill.ts";

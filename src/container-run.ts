@@ -30,14 +30,8 @@ import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
-import {
-  type Container,
-  type ContainerRecord,
-  type ContainerState,
-  containerDir,
-  identify,
-  putState,
-} from "./storage/containers.ts";
+import { type ContainerState, identify, putState } from "./storage/container-state.ts";
+import { type Container, type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { rootfsMount, takeRootAttributes } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { recordDeath, recordStart } from "./storage/life-events.ts";

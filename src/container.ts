@@ -15,20 +15,16 @@ import { removeCgroupOf } from "./ns/cgroup.ts";
 import { existsSync, rmSync, writeFileSync } from "./ns/sys/fs.ts";
 import { resolveUser } from "./ns/user.ts";
 import { killProcess, repairContainer, waitForEnd } from "./repair.ts";
+import { deleteContainer, deleteDamaged } from "./storage/container-deletion.ts";
 import { type ContainerMount, volumesOf } from "./storage/container-mount.ts";
+import { type ContainerState, identify, isAlive, readTrueState } from "./storage/container-state.ts";
 import {
   type Container,
   type ContainerRecord,
-  type ContainerState,
-  deleteContainer,
-  deleteDamaged,
   findContainer,
-  identify,
   idOfName,
-  isAlive,
   putContainer,
   readContainer,
-  readTrueState,
 } from "./storage/containers.ts";
 import { readInImage } from "./storage/image-files.ts";
 import { holdLease, type Image } from "./storage/images.ts";

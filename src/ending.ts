@@ -2,7 +2,8 @@
 
 import { Control } from "./control.ts";
 import { killProcess } from "./repair.ts";
-import { type Container, isAlive, readContainer } from "./storage/containers.ts";
+import { isAlive } from "./storage/container-state.ts";
+import { type Container, readContainer } from "./storage/containers.ts";
 
 const SIGKILL = 9;
 const patienceMs = 10_000;

@@ -14,15 +14,8 @@ import type { PullProgress } from "./progress.ts";
 import { waitForEnd } from "./repair.ts";
 import { signalNumber } from "./signal-names.ts";
 import { endedBySignals, releaseSignals } from "./signals.ts";
-import {
-  type Container,
-  type ContainerRecord,
-  findContainer,
-  identify,
-  isAlive,
-  putState,
-  readContainer,
-} from "./storage/containers.ts";
+import { identify, isAlive, putState } from "./storage/container-state.ts";
+import { type Container, type ContainerRecord, findContainer, readContainer } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { withLock } from "./storage/files.ts";
 import { LogReader, makeLog } from "./storage/logs.ts";

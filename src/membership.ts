@@ -21,7 +21,8 @@ import { poll } from "./ns/sys/descriptor.ts";
 import { close, open } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdGetFd, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
-import { type ContainerRecord, type Endpoint, identify, isAlive, type ProcessIdentity } from "./storage/containers.ts";
+import { identify, isAlive, type ProcessIdentity } from "./storage/container-state.ts";
+import type { ContainerRecord, Endpoint } from "./storage/containers.ts";
 import {
   deleteMember,
   dropDead,

@@ -2,15 +2,10 @@
 
 import { familiarName, parseReference } from "./reference.ts";
 import { repairContainers } from "./repair.ts";
+import { deleteContainer } from "./storage/container-deletion.ts";
 import { ownBytes } from "./storage/container-files.ts";
-import {
-  type Container,
-  type ContainerRecord,
-  deleteContainer,
-  isAlive,
-  listContainers,
-  passOver,
-} from "./storage/containers.ts";
+import { isAlive } from "./storage/container-state.ts";
+import { type Container, type ContainerRecord, listContainers, passOver } from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
 import { chainIds } from "./storage/layers.ts";

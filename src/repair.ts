@@ -9,17 +9,9 @@ import { poll } from "./ns/sys/descriptor.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
-import {
-  type Container,
-  type ContainerState,
-  isAlive,
-  listContainers,
-  type ProcessIdentity,
-  passOver,
-  putState,
-  readContainer,
-  sweepNames,
-} from "./storage/containers.ts";
+import { sweepNames } from "./storage/container-deletion.ts";
+import { type ContainerState, isAlive, type ProcessIdentity, putState } from "./storage/container-state.ts";
+import { type Container, listContainers, passOver, readContainer } from "./storage/containers.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
 import { recordDeath } from "./storage/life-events.ts";

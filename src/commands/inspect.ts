@@ -9,13 +9,12 @@ import * as output from "../output.ts";
 import { findContainer } from "../storage/containers.ts";
 import { findImage } from "../storage/images.ts";
 import { readVolume } from "../storage/volumes.ts";
+import { inspectFormat } from "./list-options.ts";
 
 type Kind = "container" | "image" | "volume";
 const kinds: Kind[] = ["container", "image", "volume"];
 
-const format = {
-  format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
-} satisfies OptionDefs;
+const format = { format: inspectFormat };
 const size = {
   size: { type: "boolean", alias: "s", description: "Display total file sizes if the type is container" },
 } satisfies OptionDefs;

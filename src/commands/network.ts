@@ -7,8 +7,9 @@ import * as actions from "../network.ts";
 import { createNetwork } from "../networks.ts";
 import * as output from "../output.ts";
 import { listMembers, predefinedNetworks } from "../storage/networks.ts";
-import { parseFilter, parseKeyValue } from "../values.ts";
+import { parseKeyValue } from "../values.ts";
 import { forEach } from "./each.ts";
+import { inspectFormat, listOptions } from "./list-options.ts";
 
 const createArgs = {
   attachable: { type: "boolean", description: "Enable manual container attachment (always so)" },
@@ -57,11 +58,6 @@ export const create = defineCommand({
   },
 });
 
-const formatArg = {
-  type: "string",
-  description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template",
-} as const;
-
 const tests: FilterTests<ShownNetwork> = {
   dangling: (value) => {
     const wanted = parseFlagFilter("dangling", value);
@@ -91,17 +87,8 @@ const tests: FilterTests<ShownNetwork> = {
 };
 
 const listArgs = {
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: `Provide filter values: ${Object.keys(tests).join(", ")}`,
-  },
-  format: formatArg,
+  ...listOptions(Object.keys(tests), "network IDs"),
   "no-trunc": { type: "boolean", description: "Do not truncate the output" },
-  quiet: { type: "boolean", alias: "q", description: "Only display network IDs" },
 } satisfies OptionDefs;
 
 export const list = defineCommand({
@@ -116,7 +103,7 @@ export const list = defineCommand({
 });
 
 const inspectArgs = {
-  format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
+  format: inspectFormat,
   verbose: { type: "boolean", alias: "v", description: "Verbose output for diagnostics" },
   network: { type: "positional", multiple: true },
 } satisfies OptionDefs;

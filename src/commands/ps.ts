@@ -5,7 +5,8 @@ import { containerTests } from "../format/container-filters.ts";
 import { containerListStyle, containerRow, withSize } from "../format/containers.ts";
 import { applyFilters } from "../format/filters.ts";
 import * as output from "../output.ts";
-import { type ContainerState, listContainers } from "../storage/containers.ts";
+import type { ContainerState } from "../storage/container-state.ts";
+import { listContainers } from "../storage/containers.ts";
 import { listSummaries } from "../storage/images.ts";
 import { parseFilter, parseInteger } from "../values.ts";
 

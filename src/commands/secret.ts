@@ -7,9 +7,10 @@ import { applyFilters } from "../format/filters.ts";
 import { inspectSecret, secretListStyle, secretRow, secretTests } from "../format/secrets.ts";
 import * as output from "../output.ts";
 import { deleteSecret, findSecret, listSecrets, putSecret, type SecretRecord } from "../storage/secrets.ts";
-import { parseFilter, parseKeyValue } from "../values.ts";
+import { parseKeyValue } from "../values.ts";
 import { forEach } from "./each.ts";
 import { printObjects } from "./inspect.ts";
+import { inspectFormat, listOptions } from "./list-options.ts";
 
 const createArgs = {
   env: { type: "boolean", description: "Read the secret from an environment variable" },
@@ -47,18 +48,7 @@ function readVariable(name: string): Uint8Array {
   return Buffer.from(value);
 }
 
-const listArgs = {
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: `Filter output: ${Object.keys(secretTests).join(", ")}`,
-  },
-  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
-  quiet: { type: "boolean", alias: "q", description: "Only display secret IDs" },
-} satisfies OptionDefs;
+const listArgs = listOptions(Object.keys(secretTests), "secret IDs");
 
 export const list = defineCommand({
   meta: { name: "ls", description: "List secrets" },
@@ -72,7 +62,7 @@ export const list = defineCommand({
 });
 
 const inspectArgs = {
-  format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
+  format: inspectFormat,
   showsecret: { type: "boolean", description: "Display the secret" },
   secret: { type: "positional", multiple: true },
 } satisfies OptionDefs;

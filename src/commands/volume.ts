@@ -14,10 +14,11 @@ import {
   readVolume,
   volumeUsers,
 } from "../storage/volumes.ts";
-import { parseFilter, parseKeyValue } from "../values.ts";
+import { parseKeyValue } from "../values.ts";
 import { exportVolume, importVolume, removeVolume } from "../volumes.ts";
 import { forEach } from "./each.ts";
 import { printObjects } from "./inspect.ts";
+import { inspectFormat, listOptions } from "./list-options.ts";
 import { writeOutput } from "./output-file.ts";
 
 const createArgs = {
@@ -48,18 +49,7 @@ export const create = defineCommand({
   },
 });
 
-const listArgs = {
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: 'Provide filter values (e.g. "dangling=true"): dangling, driver, label, name',
-  },
-  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
-  quiet: { type: "boolean", alias: "q", description: "Only display volume names" },
-} satisfies OptionDefs;
+const listArgs = listOptions(["dangling", "driver", "label", "name"], "volume names");
 
 export const list = defineCommand({
   meta: { name: "ls", description: "List volumes" },
@@ -82,7 +72,7 @@ export const list = defineCommand({
 });
 
 const inspectArgs = {
-  format: { type: "string", alias: "f", description: "Format output: 'json' or a Go template" },
+  format: inspectFormat,
   volume: { type: "positional", multiple: true },
 } satisfies OptionDefs;
 

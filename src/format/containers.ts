@@ -3,7 +3,8 @@
 import type { ContainerSizes } from "../container-sizes.ts";
 import type { ListStyle } from "../output.ts";
 import { type ContainerMount, volumesOf } from "../storage/container-mount.ts";
-import { type Container, monitorKilled } from "../storage/containers.ts";
+import { monitorKilled } from "../storage/container-state.ts";
+import type { Container } from "../storage/containers.ts";
 import { networkNames } from "./networks.ts";
 import { formatPorts } from "./ports.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";

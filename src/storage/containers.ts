@@ -3,15 +3,11 @@
 import { join } from "node:path";
 import type { ContainerIds } from "../container-ids.ts";
 import { ConflictError, DamagedContainerError, hasCode, NotFoundError, PodError } from "../errors.ts";
-import type { Health, HealthAction, Healthcheck } from "../health.ts";
+import type { HealthAction, Healthcheck } from "../health.ts";
 import type { LogConfig } from "../log-options.ts";
-import { O_RDWR } from "../ns/constants.ts";
-import { open } from "../ns/sys/file.ts";
 import {
   chmodSync,
-  closeSync,
   existsSync,
-  fstatSync,
   mkdirSync,
   readdirSync,
   readlinkSync,
@@ -20,10 +16,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from "../ns/sys/fs.ts";
-import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 import { type ContainerMount, formerMounts } from "./container-mount.ts";
+import { type ContainerState, type ProcessIdentity, readTrueState } from "./container-state.ts";
 import { recordContainerEvent } from "./events.ts";
-import { makeTemporaryDir, readJson, removeTree, withLock, withReserve, writeAt, writeFileAtomic } from "./files.ts";
+import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** What the user asked for, complete: `container.json`. Written before anything runs; rename and update change it. */
@@ -135,44 +131,6 @@ export interface RestartPolicy {
   maximumRetryCount: number;
 }
 
-/** A process that can be told from a later one with the same pid. */
-export interface ProcessIdentity {
-  pid: number;
-  /** Clock ticks since boot: proc(5) stat field 22. */
-  startTime: number;
-  bootId: string;
-}
-
-/** What became of it: `state.json`, rewritten whole at each change. */
-export interface ContainerState {
-  status: "created" | "running" | "exited";
-  /** The container's PID 1 as the host sees it, while it runs. */
-  init?: ProcessIdentity;
-  monitor?: ProcessIdentity;
-  /** The directory of its control group, while it runs, where it has one of its own. */
-  cgroup?: string;
-  /** A command has given it a new monitor, which has not started it yet. */
-  starting?: boolean;
-  /** Its processes are stopped: `pause`. */
-  paused?: boolean;
-  /** Its restart policy waits to start it again. */
-  restarting?: boolean;
-  /** How often its restart policy has started it again since a user did. */
-  restartCount?: number;
-  /** A user has stopped it: `unless-stopped` then leaves it so. */
-  stopped?: boolean;
-  /** Published, while it runs. */
-  ports?: PublishedPort[];
-  /** Where it has a health check: of this run, or the last. */
-  health?: Health;
-  exitCode?: number;
-  /** Why it could not be started, or what pod noticed: for `inspect` and `ps`. */
-  error?: string;
-  /** RFC 3339, UTC. */
-  started?: string;
-  finished?: string;
-}
-
 export interface Container {
   record: ContainerRecord;
   state: ContainerState;
@@ -230,7 +188,7 @@ function takeName(temporary: string, record: ContainerRecord): void {
 }
 
 /** The record is the truth: a link that it does not know of was left by a rename that was killed. */
-function hasName(id: string, name: string): boolean {
+export function hasName(id: string, name: string): boolean {
   try {
     return readRecord(id)?.name === name;
   } catch (error) {
@@ -246,7 +204,7 @@ export function idOfName(name: string): string | undefined {
 }
 
 /** Throws DamagedContainerError where the file is no record. */
-function readRecord(id: string): ContainerRecord | undefined {
+export function readRecord(id: string): ContainerRecord | undefined {
   const hint = `\`pod rm ${id.slice(0, 12)}\` gives it up; what it wrote is in ${containerDir(id)}/upper`;
   let record: ContainerRecord | undefined;
   try {
@@ -300,35 +258,6 @@ export function readName(name: string): string | undefined {
   }
 }
 
-/** Replaces the state. Not synced: after a power cut nothing of it is true anyway. */
-export function putState(id: string, state: ContainerState): void {
-  const file = join(containerDir(id), "state.json");
-  const temporary = `${file}.${processId()}`;
-  const text = JSON.stringify(state);
-  try {
-    writeFileSync(temporary, text);
-    renameSync(temporary, file);
-  } catch (error) {
-    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
-    rmSync(temporary, { force: true });
-    overwrite(file, text);
-  }
-}
-
-const blockBytes = 4096;
-
-/** Where the disk is full, often by this container's own log: in the block that the file has, with one write(2). */
-function overwrite(file: string, text: string): void {
-  const fd = open(file, O_RDWR);
-  try {
-    const bytes = Buffer.from(text.padEnd(fstatSync(fd).size)); // JSON may end with spaces
-    if (bytes.length > blockBytes) throw new PodError(`write ${file}: it is too long for a full disk`);
-    writeAt(fd, bytes, 0);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /**
  * All containers, newest first, with true states; or those whose state is `wanted`: the records of others are not read.
  * `onDamaged` is told of those whose record is damaged; without it the first such error is thrown.
@@ -378,27 +307,6 @@ export function unlessRemoved<T>({ id, name }: ContainerRecord, action: () => T)
   }
 }
 
-/** The error of a container whose end nobody has seen; its restart policy ended with its monitor. */
-export const monitorKilled = "its monitor was killed";
-
-/** A power cut may leave an empty file: the container did not survive that, and can be removed or started again. */
-function readState(id: string): ContainerState | undefined {
-  const damaged: ContainerState = { status: "exited", exitCode: 125, error: "its state.json is damaged" };
-  try {
-    const state = readJson<ContainerState>(join(containerDir(id), "state.json"));
-    return state === undefined || state?.status ? state : damaged;
-  } catch (error) {
-    if (error instanceof PodError) return damaged;
-    throw error;
-  }
-}
-
-/** What became of it, also where its record is damaged; undefined where it is gone. */
-export function readTrueState(id: string): ContainerState | undefined {
-  const written = readState(id);
-  return written && trueState(written);
-}
-
 /** The record and its true state; undefined where it is gone, or not `wanted`. Throws DamagedContainerError. */
 export function readContainer(id: string, wanted?: (state: ContainerState) => boolean): Container | undefined {
   const state = readTrueState(id);
@@ -415,73 +323,4 @@ export function nameOf(id: string): string | undefined {
     if (error instanceof DamagedContainerError) return undefined;
     throw error;
   }
-}
-
-/**
- * A container runs as long as its monitor does: its first process dies with it, unless it has gained privileges by a
- * setuid program (PR_SET_PDEATHSIG), and then repairContainers ends it. What it would have exited with is unknown.
- */
-function trueState(state: ContainerState): ContainerState {
-  const isActive = state.status === "running" || state.starting || state.restarting;
-  if (!isActive || [state.monitor, state.init].some((identity) => identity && isAlive(identity))) return state;
-  const ended = { ...state, starting: undefined, restarting: undefined, paused: undefined };
-  if (state.status !== "running") return ended;
-  return {
-    ...ended,
-    status: "exited",
-    exitCode: state.exitCode ?? 137,
-    error: state.error ?? monitorKilled,
-  };
-}
-
-/** Whether that very process is there. */
-export function isAlive(identity: ProcessIdentity): boolean {
-  return identity.bootId === bootId() && startTimeOf(identity.pid) === identity.startTime;
-}
-
-/** This process, for a record. */
-export function identify(pid: number): ProcessIdentity {
-  return { pid, startTime: startTimeOf(pid) ?? 0, bootId: bootId() };
-}
-
-/**
- * Deletes a container: it disappears in one moment, with its name; what another process has deleted already is no
- * error. The function that comes back deletes its files; a later command does that, should this process end first. The
- * caller made sure that nothing runs.
- */
-export function deleteContainer(record: ContainerRecord): () => void {
-  const trash = withReserve(makeTemporaryDir);
-  withLock("names", () => {
-    const current = readRecord(record.id) ?? record; // it may have got another name
-    if (existsSync(containerDir(record.id))) {
-      withReserve(() => renameSync(containerDir(record.id), join(trash, record.id)));
-      recordContainerEvent("destroy", current);
-    }
-    for (const name of new Set([record.name, current.name])) {
-      if (readName(name) === record.id) rmSync(join(paths.names, name), { force: true });
-    }
-  });
-  return () => removeTree(trash);
-}
-
-/** The same for one whose record is damaged. */
-export function deleteDamaged(id: string): () => void {
-  const trash = withReserve(makeTemporaryDir);
-  withLock("names", () => {
-    if (existsSync(containerDir(id))) renameSync(containerDir(id), join(trash, id));
-    for (const name of readdirSync(paths.names)) {
-      if (readName(name) === id) rmSync(join(paths.names, name), { force: true });
-    }
-  });
-  return () => removeTree(trash);
-}
-
-/** Removes names whose container is not there, or called otherwise: of processes that were killed between the two. */
-export function sweepNames(): void {
-  if (readdirSync(paths.names).length <= readdirSync(paths.containers).length) return;
-  withLock("names", () => {
-    for (const name of readdirSync(paths.names)) {
-      if (!hasName(readName(name)!, name)) rmSync(join(paths.names, name), { force: true });
-    }
-  });
 }

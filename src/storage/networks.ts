@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { ConflictError, hasCode, NotFoundError, PodError } from "../errors.ts";
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "../ns/sys/fs.ts";
-import { isAlive, type ProcessIdentity } from "./containers.ts";
+import { isAlive, type ProcessIdentity } from "./container-state.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 import { processTag } from "./tags.ts";

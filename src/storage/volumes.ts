@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { ConflictError, type DamagedContainerError, hasCode, NotFoundError, PodError, UsageError } from "../errors.ts";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "../ns/sys/fs.ts";
+import { deleteContainer } from "./container-deletion.ts";
 import { type ContainerMount, volumesOf } from "./container-mount.ts";
-import { type ContainerRecord, deleteContainer, listContainers } from "./containers.ts";
+import { type ContainerRecord, listContainers } from "./containers.ts";
 import { recordVolumeEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, withReserve, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
@@ -30,12 +31,17 @@ export function newVolumeName(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
 }
 
+const nameMaximum = 255; // NAME_MAX: it is a folder's
+
 /** Throws UsageError with Docker's text where it is none. */
 export function checkVolumeName(name: string): string {
   if (name.length === 1) {
     throw new UsageError("volume name is too short, names should be at least two alphanumeric characters");
   }
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) && name.length <= 255) return name;
+  if (name.length > nameMaximum) {
+    throw new UsageError(`volume name is too long: it has ${name.length} characters, and ${nameMaximum} are the most`);
+  }
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) return name;
   throw new UsageError(
     `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
   );
