@@ -34,7 +34,8 @@ export interface ContainerNetwork {
   reload(): void;
   /** Another container has its network too, and may outlive this one. */
   share(): void;
-  release(): void;
+  /** What comes back waits until nothing is left of it. */
+  release(): () => void;
 }
 
 /** Undefined where there is nothing to do. Throws PodError where a program is missing: before anything of the container exists. */
@@ -85,12 +86,12 @@ class OwnNetwork implements ContainerNetwork {
   }
 
   startAgain(): void {
-    this.release();
+    this.release()();
     this.#start(requireSlirp());
     try {
       this.waitReady();
     } catch (error) {
-      this.release();
+      this.release()();
       throw error;
     }
   }
@@ -109,14 +110,16 @@ class OwnNetwork implements ContainerNetwork {
 
   share(): void {}
 
-  release(): void {
+  release(): () => void {
     const slirp = this.#slirp;
     this.#slirp = undefined;
-    if (!slirp) return;
+    if (!slirp) return () => {};
     close(slirp.exitFd);
     unlessErrno(["ESRCH"], () => pidfdSendSignal(slirp.pidfd, SIGKILL)); // also one that hangs
-    waitPid(slirp.pid, true);
-    close(slirp.pidfd);
+    return () => {
+      waitPid(slirp.pid, true);
+      close(slirp.pidfd);
+    };
   }
 
   #start(program: string): void {
@@ -176,7 +179,7 @@ class BridgeNetworks implements ContainerNetwork {
       membership.waitReady();
       membership.plugIn(this.#container!, isLeading);
     } catch (error) {
-      membership.leave();
+      membership.leave()();
       throw error;
     }
     this.#memberships.push(membership);
@@ -192,7 +195,7 @@ class BridgeNetworks implements ContainerNetwork {
     const next = wasLeading ? this.#leading : undefined;
     membership.unplug();
     if (next) setGateway(this.#container!, next.interfaceName, next.network.gateway);
-    membership.leave();
+    membership.leave()();
     this.#tellNames([network, ...this.#names]);
     recordNetworkEvent("disconnect", membership.network, { container: this.record.id });
   }
@@ -212,15 +215,18 @@ class BridgeNetworks implements ContainerNetwork {
     rewriteHosts(networks, this.record.id);
   }
 
-  release(): void {
+  release(): () => void {
     for (const fd of Object.values(this.#container ?? {})) close(fd);
     this.#container = undefined;
     const names = this.#names;
-    for (const membership of this.#memberships.splice(0)) {
+    const ends = this.#memberships.splice(0).map((membership) => {
       if (this.#isShared) membership.unplug(); // its namespace lives on, but its address is free again
-      membership.leave();
-    }
+      return membership.leave();
+    });
     if (names.length) rewriteHosts(names);
+    return () => {
+      for (const awaitEnd of ends) awaitEnd();
+    };
   }
 
   get address(): string | undefined {
