@@ -3,7 +3,7 @@
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
 import { type Call, reportFailure } from "./failure.ts";
-import { prepareFor, usesStore } from "./prepare.ts";
+import { prepareFor, prepareMonitorFor, usesStore } from "./prepare.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build } from "./version.ts";
 
@@ -43,6 +43,7 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   prepareFor(name);
   if (usesStore(name)) (await import("./storage/store.ts")).openStore();
   call.command = (await verb.load()).default;
+  prepareMonitorFor(name);
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
 }

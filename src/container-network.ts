@@ -37,7 +37,8 @@ export interface ContainerNetwork {
   reload(): void;
   /** Another container has its network too, and may outlive this one. */
   share(): void;
-  release(): void;
+  /** What comes back waits until nothing is left of it. */
+  release(): () => void;
 }
 
 /** Where the container is reached. */
@@ -101,12 +102,12 @@ class OwnNetwork implements ContainerNetwork {
   }
 
   startAgain(): void {
-    this.release();
+    this.release()();
     this.#start(requireSlirp());
     try {
       this.waitReady();
     } catch (error) {
-      this.release();
+      this.release()();
       throw error;
     }
   }
@@ -125,14 +126,16 @@ class OwnNetwork implements ContainerNetwork {
 
   share(): void {}
 
-  release(): void {
+  release(): () => void {
     const slirp = this.#slirp;
     this.#slirp = undefined;
-    if (!slirp) return;
+    if (!slirp) return () => {};
     close(slirp.exitFd);
     unlessErrno(["ESRCH"], () => pidfdSendSignal(slirp.pidfd, SIGKILL)); // also one that hangs
-    waitPid(slirp.pid, true);
-    close(slirp.pidfd);
+    return () => {
+      waitPid(slirp.pid, true);
+      close(slirp.pidfd);
+    };
   }
 
   #start(program: string): void {
@@ -194,7 +197,7 @@ class BridgeNetworks implements ContainerNetwork {
       membership.plugIn(this.#container!, isLeading);
     } catch (error) {
       membership.unplug();
-      membership.leave();
+      membership.leave()();
       throw error;
     }
     this.#memberships.push(membership);
@@ -210,7 +213,7 @@ class BridgeNetworks implements ContainerNetwork {
     const next = wasLeading ? this.#leading : undefined;
     membership.unplug();
     if (next) setGateway(this.#container!, next.interfaceName, next.network.gateway);
-    membership.leave();
+    membership.leave()();
     this.#tellNames([network, ...this.#names]);
     recordNetworkEvent("disconnect", membership.network, { container: this.record.id });
   }
@@ -230,15 +233,18 @@ class BridgeNetworks implements ContainerNetwork {
     rewriteHosts(networks, this.record.id);
   }
 
-  release(): void {
+  release(): () => void {
     for (const fd of Object.values(this.#container ?? {})) close(fd);
     this.#container = undefined;
     const names = this.#names;
-    for (const membership of this.#memberships.splice(0)) {
+    const ends = this.#memberships.splice(0).map((membership) => {
       if (this.#isShared) membership.unplug(); // its namespace lives on, but its address is free again
-      membership.leave();
-    }
+      return membership.leave();
+    });
     if (names.length) rewriteHosts(names);
+    return () => {
+      for (const awaitEnd of ends) awaitEnd();
+    };
   }
 
   get place(): Place | undefined {

@@ -55,6 +55,7 @@ export class ContainerRun {
   private rootfs: MountedRootfs | undefined;
   private releaseMounts = () => {};
   private network: ContainerNetwork | undefined;
+  private awaitNetworkEnd = () => {};
   private ports: PublishedPorts | undefined;
   private rootfsLost = false;
   private initPid = 0;
@@ -171,6 +172,7 @@ export class ContainerRun {
     this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode!, error });
     this.stopListening();
     deleteFiles?.();
+    this.awaitNetworkEnd();
   }
 
   /** The container could not be started: as in Docker it stays `created`, with the exit code and the error. Or it can't go on. */
@@ -191,6 +193,7 @@ export class ContainerRun {
     this.client?.send({ kind: "failed", message: formatError(error), hint: hintOf(error), exitCode });
     this.stopListening();
     deleteFiles?.();
+    this.awaitNetworkEnd();
   }
 
   private get hasRun(): boolean {
@@ -482,7 +485,7 @@ export class ContainerRun {
     this.health?.stop();
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.ports?.release();
-    this.network?.release();
+    this.awaitNetworkEnd = this.network?.release() ?? (() => {});
     this.releaseMounts();
     this.rootfs?.unmount();
     if (this.rootLock !== undefined) close(this.rootLock);

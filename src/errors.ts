@@ -139,11 +139,19 @@ const errnos = `
 `;
 
 function errnoName(errno: number): string {
-  return new RegExp(`^${errno} (\\w+)`, "m").exec(errnos)?.[1] ?? `errno ${errno}`;
+  return wordsAfter(`\n${errno} `, " ") ?? `errno ${errno}`;
 }
 
 function describeErrno(code: string): string {
-  return new RegExp(`^\\d+ ${code} (.+)`, "m").exec(errnos)?.[1] ?? code;
+  return wordsAfter(` ${code} `, "\n") ?? code;
+}
+
+/** Of the list, up to `end`. A regular expression takes a tenth of a millisecond the first time, and most are used once. */
+function wordsAfter(start: string, end: string): string | undefined {
+  const at = errnos.indexOf(start);
+  if (at === -1) return undefined;
+  const from = at + start.length;
+  return errnos.slice(from, errnos.indexOf(end, from));
 }
 
 /** True for a failed call of ours or of node:fs with one of these codes. */

@@ -1,7 +1,7 @@
 /**
- * What comes before the command line is read: a command that works on the store enters the user's namespace, and one
- * that runs a container starts its monitor. It stands apart from cli.ts since it must load little: the engine starts
- * threads as its heap grows, and a process with threads can't enter a user namespace.
+ * What comes before the command line is read: a command that works on the store enters the user's namespace. It stands
+ * apart from cli.ts since it must load little: the engine starts threads as its heap grows, and a process with threads
+ * can't enter a user namespace.
  */
 
 import { config } from "./config.ts";
@@ -144,11 +144,18 @@ export function prepareFor(name: string): void {
   if (prepared) return;
   prepared = true;
   if (running.includes(name) || attaching.includes(name)) holdSignals();
-  if (running.includes(name)) startMonitorEarly();
   // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
   // an image; that may need another start of the program, and this is it.
   const always = entering.includes(name) || (config.isHostRoot && usesStore(name));
   if (always || (running.includes(name) && config.singleThreadRetry)) enter();
+}
+
+/**
+ * For a command that will run a container, before it knows which one. By now its module is loaded, and the monitor, a
+ * copy, has what both need; and the engine has its threads, of which it makes none in the copy, where they would be in the way.
+ */
+export function prepareMonitorFor(name: string): void {
+  if (running.includes(name)) startMonitorEarly();
 }
 
 function enter(): void {

@@ -1,4 +1,4 @@
-/** A monitor that waits to be told what to run: a copy of this process, made before all else is loaded. */
+/** A monitor that waits to be told what to run: a copy of this process, made before the command looks for the image. */
 
 import { config } from "./config.ts";
 import type * as monitor from "./monitor.ts";

@@ -23,6 +23,7 @@ import {
   writeText,
 } from "./sys/file.ts";
 import { fork } from "./sys/fork.ts";
+import { existsSync } from "./sys/fs.ts";
 import { setns, unlessErrno, unshare } from "./sys/namespace.ts";
 import { bootId, execve, processId, setDumpable, setGid, setGroups, setUid, startTimeOf } from "./sys/process.ts";
 
@@ -229,6 +230,7 @@ function makeDirectories(): void {
 
 /** Made 0700 with its parents. As real root it belongs to the namespace's root, which is not the host's. */
 function makeDirectory(dir: string): void {
+  if (existsSync(dir)) return; // nearly always, and the first error that a process makes takes half a millisecond
   try {
     mkdirAt(AT_FDCWD, dir, 0o700);
   } catch (error) {
