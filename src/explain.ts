@@ -4,11 +4,13 @@ import { newRecord } from "./container.ts";
 import type { CreateOptions } from "./create.ts";
 import { probedDriver } from "./driver.ts";
 import { NotFoundError } from "./errors.ts";
-import { slirpArguments } from "./net/slirp4netns.ts";
+import { ownDrivers, toOwnNetwork } from "./net/own-network.ts";
+import { hostHasIpv6 } from "./networks.ts";
 import { type CgroupPlan, planCgroup } from "./ns/cgroup.ts";
 import { idMaps } from "./ns/mappers.ts";
 import { hostSpec } from "./runtimespec.ts";
 import type { IdMapping, RuntimeSpec } from "./spec.ts";
+import type { ContainerNetworking } from "./storage/containers.ts";
 import { type RootfsMount, rootfsMount } from "./storage/drivers.ts";
 import { findImage, type Image } from "./storage/images.ts";
 
@@ -32,7 +34,7 @@ export function explain(options: CreateOptions): Explanation {
   const image = findLocal(options.image);
   const record = newRecord(options, image, findLocal);
   const maps = idMaps();
-  const { mode, allowHostLoopback } = record.network;
+  const { mode } = record.network;
   const cgroup = planCgroup("PID");
   return {
     image: { reference: options.image, id: image.id },
@@ -41,7 +43,7 @@ export function explain(options: CreateOptions): Explanation {
     network: {
       mode,
       networks: (record.network.endpoints ?? []).map(({ network }) => network),
-      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments({ allowHostLoopback, userFd: 6 })] }),
+      ...wayOutOf(record.network),
     },
     cgroup,
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
@@ -55,6 +57,11 @@ function findLocal(reference: string): Image {
   throw new NotFoundError(`no such image: ${reference}`, {
     hint: `--explain fetches nothing; pull it first: pod pull ${reference}`,
   });
+}
+
+function wayOutOf({ mode, own, allowHostLoopback }: ContainerNetworking): { command?: string[] } {
+  if (mode !== "slirp4netns" && mode !== "pasta") return {};
+  return { command: ownDrivers[mode].commandLine(toOwnNetwork(own, allowHostLoopback, hostHasIpv6())) };
 }
 
 function degradations(driver: string, mode: string, cgroup: CgroupPlan, singleIdReason: string | undefined): string[] {

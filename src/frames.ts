@@ -65,7 +65,10 @@ export type ClientMessage =
   /** Of its record. */
   | { kind: "changed"; fields: object }
   /** Into this network, as one of its members: an `Endpoint`. */
-  | { kind: "connect"; endpoint: { network: string; address?: string; mac?: string; aliases: string[] } }
+  | {
+      kind: "connect";
+      endpoint: { network: string; address?: string; address6?: string; mac?: string; aliases: string[] };
+    }
   | { kind: "disconnect"; network: string }
   /** Ways out that could not be started again are tried once more. */
   | { kind: "reload-networks" }
