@@ -4,7 +4,16 @@
  * (<linux/netfilter/nf_tables.h>); it goes with the port.
  */
 
-import { type Attribute, encodeMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, u16, u32be } from "./netlink.ts";
+import {
+  type Attribute,
+  encodeMessage,
+  NLM_F_ACK,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_REQUEST,
+  u16,
+  u32be,
+} from "./netlink.ts";
 import type { Netlink } from "./netlink-socket.ts";
 import { type Address, addressBytes } from "./subnets.ts";
 
@@ -41,18 +50,20 @@ function chainMessages(port: string, policy: number, expressions: Expression[][]
   let sequence = firstSequence;
   const next = (type: number, family: number, resource: number, flags: number, attributes: Attribute[] = []) =>
     encodeMessage({ type, flags: NLM_F_REQUEST | flags, sequence: sequence++ }, header(family, resource), attributes);
-  const change = (type: number, attributes: Attribute[], isLast = false) =>
-    next((NFNL_SUBSYS_NFTABLES << 8) | type, NFPROTO_NETDEV, 0, NLM_F_CREATE | (isLast ? NLM_F_ACK : 0), attributes);
+  const change = (type: number, attributes: Attribute[], flags = 0) =>
+    next((NFNL_SUBSYS_NFTABLES << 8) | type, NFPROTO_NETDEV, 0, NLM_F_CREATE | flags, attributes);
   const rules = expressions.map((rule): Attribute[] => [
     [NFTA_RULE_TABLE, tableName],
     [NFTA_RULE_CHAIN, port],
     [NFTA_RULE_EXPRESSIONS, rule.map((expression): Attribute => [NFTA_LIST_ELEM, expression])],
   ]);
+  const last = rules.length - 1;
   return [
     next(NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES, 0),
     change(NFT_MSG_NEWTABLE, [[NFTA_TABLE_NAME, tableName]]),
     change(NFT_MSG_NEWCHAIN, toChain(port, policy)),
-    ...rules.map((rule, index) => change(NFT_MSG_NEWRULE, rule, index === rules.length - 1)),
+    // without NLM_F_APPEND each would come before the last one
+    ...rules.map((rule, at) => change(NFT_MSG_NEWRULE, rule, NLM_F_APPEND | (at === last ? NLM_F_ACK : 0))),
     next(NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES, 0),
   ];
 }

@@ -1,0 +1,76 @@
+/** What lies outside of containers, made by the test: a network namespace with addresses, servers and ways of its own, in which pod runs. */
+
+export const outside4 = "192.0.2.1";
+export const outside6 = "2001:db8::1";
+
+/** Its one interface has both addresses and both default routes; nobody answers behind it. */
+const setUp = [
+  "ip link set lo up",
+  "ip link add out0 type veth peer name out1",
+  "ip link set out1 up",
+  "ip link set out0 up",
+  `ip address add ${outside4}/24 dev out0`,
+  `ip address add ${outside6}/64 dev out0 nodad`,
+  "ip route add default via 192.0.2.9",
+  "ip -6 route add default via 2001:db8::9",
+  "echo ready",
+  "exec sleep 1000",
+];
+
+/** unshare(1) maps the ids of the user who runs the tests, so that pod is root there, and can map as many. */
+export class Outside {
+  private constructor(
+    private readonly holder: Bun.Subprocess<"ignore", "pipe", "inherit">,
+    private readonly servers: Bun.Subprocess[] = [],
+  ) {}
+
+  static async open(): Promise<Outside> {
+    const space = ["unshare", "--user", "--map-root-user", "--map-auto", "--net"];
+    const holder = Bun.spawn([...space, "sh", "-ec", setUp.join("; ")], { stdin: "ignore", stdout: "pipe" });
+    const { value } = await holder.stdout.getReader().read();
+    if (new TextDecoder().decode(value).trim() !== "ready") throw new Error("no network namespace could be made");
+    return new Outside(holder);
+  }
+
+  /** What starts a program there: for Host.launcher. */
+  get launcher(): string[] {
+    return ["nsenter", "--target", String(this.holder.pid), "--user", "--net", "--preserve-credentials"];
+  }
+
+  /** Runs a shell script there; what it printed. */
+  async sh(script: string): Promise<string> {
+    const child = Bun.spawn([...this.launcher, "sh", "-ec", script], { stdin: "ignore", stdout: "pipe" });
+    return await child.stdout.text();
+  }
+
+  /** Answers requests of HTTP there, each with `text` in a line. `address`: `[::]` is all. */
+  serve(address: string, port: number, text: string): Promise<void> {
+    return this.#serve(address, port, `() => new Response(${JSON.stringify(`${text}\n`)})`);
+  }
+
+  /** Answers each with the address from which the request came. */
+  echoCallers(address: string, port: number): Promise<void> {
+    const caller = "server.requestIP(request).address.replace('::ffff:', '')";
+    return this.#serve(address, port, `(request, server) => new Response(${caller} + '\\n')`);
+  }
+
+  async #serve(address: string, port: number, fetch: string): Promise<void> {
+    const hostname = JSON.stringify(address.replace(/^\[(.*)\]$/, "$1"));
+    const program = `Bun.serve({ hostname: ${hostname}, port: ${port}, fetch: ${fetch} }); console.log("ready");`;
+    const command = [...this.launcher, process.execPath, "--eval", program];
+    const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe" });
+    this.servers.push(child);
+    await child.stdout.getReader().read();
+  }
+
+  async close(): Promise<void> {
+    for (const child of [...this.servers, this.holder]) {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  }
+}
+
+/** A function of the shell, `get ADDRESS PORT`: what a server answers, without its headers. Not `wget`: that of a static busybox fails. */
+export const get =
+  "get() { (printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 0.5) | timeout 4 nc -w 2 $1 $2 2>/dev/null | tail -n 1; }";
