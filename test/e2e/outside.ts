@@ -43,6 +43,16 @@ export class Outside {
     return await child.stdout.text();
   }
 
+  /** What a server answers there. */
+  async fetch(url: string): Promise<string> {
+    const program = `console.write(await (await fetch(${JSON.stringify(url)})).text())`;
+    const child = Bun.spawn([...this.launcher, process.execPath, "--eval", program], {
+      stdin: "ignore",
+      stdout: "pipe",
+    });
+    return await child.stdout.text();
+  }
+
   /** Answers requests of HTTP there, each with `text` in a line. `address`: `[::]` is all. */
   serve(address: string, port: number, text: string): Promise<void> {
     return this.#serve(address, port, `() => new Response(${JSON.stringify(`${text}\n`)})`);

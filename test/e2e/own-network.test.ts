@@ -68,31 +68,12 @@ requires("/dev/net/tun").describe("a network of the container's own", () => {
   });
 
   test("pasta takes no ports but those that are published", async () => {
-    await host.must(
-      "run",
-      "-d",
-      "--name",
-      "web",
-      "--network",
-      "pasta",
-      "-p",
-      "8090:80",
-      "starter",
-      "httpd",
-      "-f",
-      "-p",
-      "80",
-    );
-    await host.must("exec", "web", "sh", "-c", "echo served >/tmp/index.html; (nc -l -p 8091 &) ; true");
-    expect(await outside.sh(`${get}; get ${outside4} 8090`)).toContain("404");
+    const script = "echo served >/tmp/index.html; (nc -l -p 8091 &); exec httpd -f -p 80 -h /tmp";
+    const options = ["--name", "web", "--network", "pasta", "-p", "8090:80"];
+    await host.must("run", "-d", ...options, "starter", "sh", "-c", script);
+    expect(await outside.fetch(`http://${outside4}:8090/`)).toBe("served\n");
     expect(await outside.sh("ss -Hltn | grep -c -E ':(80|8091) ' || true")).toBe("0\n");
     await host.must("rm", "-f", "web");
-  });
-
-  test("two containers with pasta know nothing of each other", async () => {
-    await host.must("run", "-d", "--name", "a", "--network", "pasta", "starter", "nc", "-l", "-p", "80");
-    expect(await run("pasta", "ping -c 1 -W 1 a 2>&1 | grep -c 'bytes from' || true")).toBe("0\n");
-    await host.must("rm", "-f", "a");
   });
 
   /** The pid of the container's way out: a child of its monitor. */
@@ -117,8 +98,9 @@ requires("/dev/net/tun").describe("a network of the container's own", () => {
   test.each(["slirp4netns", "pasta"])("%s ends with the container, also when its monitor is killed", async (mode) => {
     const id = await host.must("run", "-d", "--network", mode, "starter", "sleep", "1000");
     const { monitor, pid } = wayOut(id);
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    expect(/^Seccomp:\t(\d)/m.exec(status)![1]).toBe("2");
+    const seccomp = () => /^Seccomp:\t(\d)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1];
+    for (let i = 0; i < 100 && seccomp() !== "2"; i++) await Bun.sleep(10); // pasta's comes last
+    expect(seccomp()).toBe("2");
     process.kill(monitor, "SIGKILL");
     await host.must("rm", "-f", id);
     expect(await host.leftoversWithoutImages()).toEqual([]);
@@ -144,7 +126,8 @@ requires("/dev/net/tun").describe("a network of the container's own", () => {
     const id = stdout.trim();
     renameSync(join(bin, "pasta"), join(bin, "away"));
     const missing = await host.podWith({ env }, "run", "--rm", ...options, "true");
-    expect(missing).toMatchObject({ code: 125, stderr: expect.stringContaining("pasta is not installed\nhint: ") });
+    expect(missing.code).toBe(125);
+    expect(missing.stderr).toContain("pasta is not installed\nhint: ");
     expect(missing.stderr).toContain("sudo apt install passt");
     process.kill(wayOut(id).pid, "SIGKILL");
     const error = () => host.must("inspect", "-f", "{{.State.Error}}", "cut");
