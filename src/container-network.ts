@@ -1,13 +1,14 @@
-/** A running container's networks, in its monitor: one slirp4netns of its own, or networks with a bridge, shared with others. */
+/** A running container's networks, in its monitor: one of its own, or networks that are shared with others. */
 
 import { join } from "node:path";
 import { Control } from "./control.ts";
 import { ConflictError, PodError } from "./errors.ts";
-import { Membership } from "./membership.ts";
+import { hasEnded, kernelHint, Membership, makeSegment } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { type Place as Inside, setGateway } from "./net/bridge.ts";
-import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
-import { alreadyIn } from "./networks.ts";
+import { closeSegment, type Place as Inside, plugIn, plugInTap, type Segment, setGateway } from "./net/bridge.ts";
+import { type OwnNetworkPlan, ownDrivers, toOwnNetwork } from "./net/own-network.ts";
+import type { WayOutDriver, WayOutProcess } from "./net/way-out.ts";
+import { alreadyIn, hardwareOf, hostHasIpv6, subnetsOf } from "./networks.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
@@ -52,7 +53,7 @@ export interface Place {
 /** Undefined where there is nothing to do. Throws PodError where a program is missing: before anything of the container exists. */
 export function networkOf(record: ContainerRecord): ContainerNetwork | undefined {
   const { mode } = record.network;
-  if (mode === "slirp4netns") return new OwnNetwork(record, requireSlirp());
+  if (mode === "slirp4netns" || mode === "pasta") return new OwnNetwork(record, mode);
   return mode === "bridge" ? new BridgeNetworks(record) : undefined;
 }
 
@@ -68,52 +69,78 @@ export function networkFdOf(id: string): number {
   return networkFd!;
 }
 
+/** A network with a bridge of its own: between the container and the way out stands the same guard as in networks that are shared. */
 class OwnNetwork implements ContainerNetwork {
-  readonly place = {
-    address: slirpAddresses.container,
-    gateway: slirpAddresses.gateway,
-    subnets: [slirpAddresses.subnet],
-  };
+  readonly #plan: OwnNetworkPlan;
+  readonly #driver: WayOutDriver;
+  readonly #logFile: string;
+  #segment: Segment | undefined;
+  #wayOut: (WayOutProcess & { pidfd: number }) | undefined;
   routeFd: number | undefined;
-  #userFd = -1;
-  #networkFd = -1;
-  #slirp: (Slirp & { pidfd: number }) | undefined;
 
   constructor(
     private readonly record: ContainerRecord,
-    private readonly program: string,
-  ) {}
+    mode: keyof typeof ownDrivers,
+    private readonly program = ownDrivers[mode].require(),
+  ) {
+    const { own, allowHostLoopback } = record.network;
+    this.#plan = toOwnNetwork(own, allowHostLoopback, hostHasIpv6());
+    this.#driver = ownDrivers[mode];
+    this.#logFile = join(containerDir(record.id), `${mode}.log`);
+  }
 
-  prepare(): void {}
-
-  connect([userFd, networkFd, routeFd]: number[]): void {
-    this.routeFd = routeFd;
-    this.#userFd = userFd!; // kept for the next start
-    this.#networkFd = networkFd!;
+  prepare(): void {
+    this.#segment = makeSegment(this.#plan.mtuBytes);
     this.#start(this.program);
+    rewriteResolvConf(this.record, undefined);
+  }
+
+  connect([userFd, namespaceFd, routeFd]: number[]): void {
+    close(userFd!);
+    this.routeFd = routeFd!;
+    const container = { namespaceFd: namespaceFd!, routeFd: routeFd! };
+    const { interface: interfaceName, addresses, mtuBytes, allowHostLoopback } = this.#plan;
+    const mac = hardwareOf(addresses[0].address);
+    const resolvers = allowHostLoopback ? undefined : this.#driver.resolvers(this.#plan);
+    try {
+      plugIn(this.#segment!, container, { port: "v0", interface: interfaceName, mac, mtuBytes, addresses, resolvers });
+    } catch (cause) {
+      throw new PodError("connect the container", { cause, hint: kernelHint });
+    } finally {
+      close(namespaceFd!);
+    }
   }
 
   waitReady(): void {
-    this.#slirp!.waitReady();
+    const wayOut = this.#wayOut!;
+    wayOut.waitReady();
+    const isThere = plugInTap(this.#segment!, this.#plan.mtuBytes, () => hasEnded(wayOut.pidfd, 0));
+    if (!isThere) throw this.#driver.failure(this.#logFile);
+  }
+
+  get place(): Place {
+    const { addresses } = this.#plan;
+    const [{ address, gateway }] = addresses;
+    return { address, gateway: gateway!, subnets: addresses.map(({ subnet }) => subnet) };
   }
 
   get pidfds(): number[] {
-    return this.#slirp ? [this.#slirp.pidfd] : [];
+    return this.#wayOut ? [this.#wayOut.pidfd] : [];
   }
 
   startAgain(): void {
-    this.release()();
-    this.#start(requireSlirp());
+    this.#end()();
+    this.#start(this.#driver.require());
     try {
       this.waitReady();
     } catch (error) {
-      this.release()();
+      this.#end()();
       throw error;
     }
   }
 
   join(): void {
-    throw new PodError("a container with a slirp4netns of its own can't be connected to networks");
+    throw new PodError(`a container with --network ${this.record.network.mode} can't be connected to networks`);
   }
 
   leave(): void {
@@ -121,32 +148,37 @@ class OwnNetwork implements ContainerNetwork {
   }
 
   reload(): void {
-    if (!this.#slirp) this.startAgain();
+    if (!this.#wayOut) this.startAgain();
   }
 
   share(): void {}
 
   release(): () => void {
-    const slirp = this.#slirp;
-    this.#slirp = undefined;
-    if (!slirp) return () => {};
-    close(slirp.exitFd);
-    unlessErrno(["ESRCH"], () => pidfdSendSignal(slirp.pidfd, SIGKILL)); // also one that hangs
-    return () => {
-      waitPid(slirp.pid, true);
-      close(slirp.pidfd);
-    };
+    const awaitEnd = this.#end();
+    if (this.#segment) closeSegment(this.#segment);
+    this.#segment = undefined;
+    if (this.routeFd !== undefined) close(this.routeFd);
+    this.routeFd = undefined;
+    return awaitEnd;
   }
 
   #start(program: string): void {
-    const slirp = startSlirp({
-      program,
-      userFd: this.#userFd,
-      networkFd: this.#networkFd,
-      allowHostLoopback: this.record.network.allowHostLoopback,
-      logFile: join(containerDir(this.record.id), "slirp4netns.log"),
-    });
-    this.#slirp = { ...slirp, pidfd: pidfdOpen(slirp.pid) };
+    const networkFd = this.#segment!.namespaceFd;
+    const wayOut = this.#driver.start({ ...this.#plan, program, networkFd, logFile: this.#logFile });
+    this.#wayOut = { ...wayOut, pidfd: pidfdOpen(wayOut.pid) };
+  }
+
+  /** What comes back waits until nothing is left of it. */
+  #end(): () => void {
+    const wayOut = this.#wayOut;
+    this.#wayOut = undefined;
+    if (!wayOut) return () => {};
+    if (wayOut.exitFd !== undefined) close(wayOut.exitFd);
+    unlessErrno(["ESRCH"], () => pidfdSendSignal(wayOut.pidfd, SIGKILL)); // also one that hangs
+    return () => {
+      waitPid(wayOut.pid, true);
+      close(wayOut.pidfd);
+    };
   }
 }
 
@@ -162,13 +194,13 @@ class BridgeNetworks implements ContainerNetwork {
     for (const [index, endpoint] of (this.record.network.endpoints ?? []).entries()) {
       this.#memberships.push(Membership.join(this.record, endpoint, `eth${index}`));
     }
-    rewriteResolvConf(this.record, this.#leading?.network);
+    rewriteResolvConf(this.record, this.#leading(4)?.network);
   }
 
   connect([userFd, namespaceFd, routeFd]: number[]): void {
     close(userFd!);
     this.#container = { namespaceFd: namespaceFd!, routeFd: routeFd! };
-    for (const membership of this.#memberships) membership.plugIn(this.#container, membership === this.#leading);
+    for (const membership of this.#memberships) membership.plugIn(this.#container, this.#led(membership));
     rewriteHosts(this.#names);
   }
 
@@ -190,17 +222,17 @@ class BridgeNetworks implements ContainerNetwork {
     const free = Array.from({ length: used.length + 1 }, (_, index) => `eth${index}`).find(
       (name) => !used.includes(name),
     );
-    const isLeading = this.#leading === undefined;
     const membership = Membership.join(this.record, endpoint, free!);
+    this.#memberships.push(membership);
     try {
       membership.waitReady();
-      membership.plugIn(this.#container!, isLeading);
+      membership.plugIn(this.#container!, this.#led(membership));
     } catch (error) {
+      this.#memberships.pop();
       membership.unplug();
       membership.leave()();
       throw error;
     }
-    this.#memberships.push(membership);
     this.#tellNames([endpoint.network]);
     recordNetworkEvent("connect", membership.network, { container: this.record.id });
   }
@@ -208,11 +240,13 @@ class BridgeNetworks implements ContainerNetwork {
   leave(network: string): void {
     const membership = this.#memberships.find((each) => each.network.name === network);
     if (!membership) return;
-    const wasLeading = membership === this.#leading;
+    const led = this.#led(membership);
     this.#memberships.splice(this.#memberships.indexOf(membership), 1);
-    const next = wasLeading ? this.#leading : undefined;
     membership.unplug();
-    if (next) setGateway(this.#container!, next.interfaceName, next.network.gateway);
+    for (const version of led) {
+      const next = this.#leading(version);
+      if (next) setGateway(this.#container!, next.interfaceName, next.gateway(version));
+    }
     membership.leave()();
     this.#tellNames([network, ...this.#names]);
     recordNetworkEvent("disconnect", membership.network, { container: this.record.id });
@@ -229,7 +263,7 @@ class BridgeNetworks implements ContainerNetwork {
   }
 
   #tellNames(networks: string[]): void {
-    rewriteResolvConf(this.record, this.#leading?.network);
+    rewriteResolvConf(this.record, this.#leading(4)?.network);
     rewriteHosts(networks, this.record.id);
   }
 
@@ -248,8 +282,8 @@ class BridgeNetworks implements ContainerNetwork {
   }
 
   get place(): Place | undefined {
-    const first = this.#leading ?? this.#memberships[0];
-    const subnets = this.#memberships.map(({ network }) => network.subnet);
+    const first = this.#leading(4) ?? this.#memberships[0];
+    const subnets = this.#memberships.flatMap(({ network }) => subnetsOf(network)).map(({ subnet }) => subnet);
     return first && { address: first.address, gateway: first.network.gateway, subnets };
   }
 
@@ -257,8 +291,13 @@ class BridgeNetworks implements ContainerNetwork {
     return this.#container?.routeFd;
   }
 
-  get #leading(): Membership | undefined {
-    return this.#memberships.find(({ network }) => !network.internal);
+  #leading(version: 4 | 6): Membership | undefined {
+    return this.#memberships.find((membership) => membership.leadsOut(version));
+  }
+
+  /** The versions of IP by which it leads out. */
+  #led(membership: Membership): (4 | 6)[] {
+    return ([4, 6] as const).filter((version) => this.#leading(version) === membership);
   }
 
   get #names(): string[] {

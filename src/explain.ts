@@ -4,12 +4,13 @@ import { newRecord } from "./container.ts";
 import type { CreateOptions } from "./create.ts";
 import { probedDriver } from "./driver.ts";
 import { NotFoundError } from "./errors.ts";
-import { slirpArguments } from "./net/slirp4netns.ts";
+import { ownDrivers, toOwnNetwork } from "./net/own-network.ts";
+import { hostHasIpv6 } from "./networks.ts";
 import { type CgroupPlan, planCgroup } from "./ns/cgroup.ts";
 import { idMaps } from "./ns/mappers.ts";
 import { hostSpec } from "./runtimespec.ts";
 import type { IdMapping, RuntimeSpec } from "./spec.ts";
-import type { ContainerRecord } from "./storage/containers.ts";
+import type { ContainerNetworking, ContainerRecord } from "./storage/containers.ts";
 import { type RootfsMount, rootfsMount } from "./storage/drivers.ts";
 import { findImage, type Image } from "./storage/images.ts";
 
@@ -33,7 +34,7 @@ export function explain(options: CreateOptions): Explanation {
   const image = findLocal(options.image);
   const record = newRecord(options, image, findLocal);
   const maps = idMaps();
-  const { mode, allowHostLoopback } = record.network;
+  const { mode } = record.network;
   const cgroup = planCgroup("PID");
   return {
     image: { reference: options.image, id: image.id },
@@ -42,7 +43,7 @@ export function explain(options: CreateOptions): Explanation {
     network: {
       mode,
       networks: (record.network.endpoints ?? []).map(({ network }) => network),
-      ...(mode === "slirp4netns" && { command: ["slirp4netns", ...slirpArguments({ allowHostLoopback, userFd: 6 })] }),
+      ...wayOutOf(record.network),
     },
     cgroup,
     spec: hostSpec(record, { uids: maps.uid, gids: maps.gid }),
@@ -56,6 +57,11 @@ function findLocal(reference: string): Image {
   throw new NotFoundError(`no such image: ${reference}`, {
     hint: `--explain fetches nothing; pull it first: pod pull ${reference}`,
   });
+}
+
+function wayOutOf({ mode, own, allowHostLoopback }: ContainerNetworking): { command?: string[] } {
+  if (mode !== "slirp4netns" && mode !== "pasta") return {};
+  return { command: ownDrivers[mode].commandLine(toOwnNetwork(own, allowHostLoopback, hostHasIpv6())) };
 }
 
 function degradations(

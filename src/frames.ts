@@ -67,7 +67,10 @@ export type ClientMessage =
   /** Of its record. */
   | { kind: "changed"; fields: object }
   /** Into this network, as one of its members: an `Endpoint`. */
-  | { kind: "connect"; endpoint: { network: string; address?: string; mac?: string; aliases: string[] } }
+  | {
+      kind: "connect";
+      endpoint: { network: string; address?: string; address6?: string; mac?: string; aliases: string[] };
+    }
   | { kind: "disconnect"; network: string }
   /** Of its ports: each a `PortBinding`. What is removed is as its record has it. */
   | { kind: "publish"; remove: PortBinding[]; add: PortBinding[] }

@@ -14,8 +14,9 @@ import {
   type Segment,
   unplug,
 } from "./net/bridge.ts";
-import { requireSlirp, type Slirp, startSlirp } from "./net/slirp4netns.ts";
-import { hardwareOf, requireNetwork, takeAddress } from "./networks.ts";
+import { slirp4netns } from "./net/slirp4netns.ts";
+import type { WayOutPlan, WayOutProcess } from "./net/way-out.ts";
+import { hardwareOf, requireNetwork, takeAddresses } from "./networks.ts";
 import { O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
 import { close, open } from "./ns/sys/file.ts";
@@ -42,11 +43,12 @@ interface WayOut extends ProcessIdentity {
   exitFd: number;
   pidfd: number;
   /** Where this process has just started it. */
-  fresh?: Slirp;
+  fresh?: WayOutProcess;
 }
 
 const SIGKILL = 9;
 const endPatienceMs = 2000;
+export const kernelHint = "the kernel needs bridge, veth and nf_tables; without them: --network host or none";
 
 export class Membership {
   #wayOut: WayOut | undefined;
@@ -59,21 +61,21 @@ export class Membership {
   /** Others find the container from now on; it is connected later, by plugIn(). Throws PodError. */
   static join(record: ContainerRecord, endpoint: Endpoint, interfaceName: string): Membership {
     const known = requireNetwork(endpoint.network);
-    const program = known.internal ? undefined : requireSlirp();
+    const program = known.internal ? undefined : slirp4netns.require();
     return withNetworkLock(known.name, () => {
       const network = readNetwork(known.name); // it may have been removed meanwhile
       if (!network) throw new NotFoundError(`network ${known.name} not found`);
       const others = listMembers(network.name);
       endDead(network.name, others);
-      const address = takeAddress(network, others, endpoint.address);
+      const addresses = takeAddresses(network, others, endpoint);
       const segment = takeSegment(others) ?? makeSegment(network.mtuBytes);
       const membership = new Membership(network, {
         version: 1,
         container: record.id,
         endpointId: randomHex(32),
         names: namesOf(record, endpoint),
-        address,
-        mac: endpoint.mac ?? hardwareOf(address),
+        ...addresses,
+        mac: endpoint.mac ?? hardwareOf(addresses.address),
         interface: interfaceName,
         port: `v${randomHex(6)}`, // not of the container's id: an old port goes some time after its container
         monitor: identify(processId()),
@@ -98,17 +100,31 @@ export class Membership {
     return this.member.interface;
   }
 
-  /** Connects the container; it leads out by this network where `isLeading`. */
-  plugIn(container: Place, isLeading: boolean): void {
-    const { port, interface: interfaceName, mac, address } = this.member;
-    const { subnet, gateway, internal, mtuBytes } = this.network;
-    const way = isLeading && !internal ? { gateway } : {};
-    const plug = { port, interface: interfaceName, mac, address, subnet, mtuBytes, ...way };
+  /** A network of IPv6, or IPv4, with a way out. */
+  leadsOut(version: 4 | 6): boolean {
+    return !this.network.internal && (version === 4 || this.network.ipv6 !== undefined);
+  }
+
+  gateway(version: 4 | 6): string {
+    return version === 4 ? this.network.gateway : this.network.ipv6!.gateway;
+  }
+
+  /** Connects the container; `leading`: of these versions of IP everything else is sent by this network. */
+  plugIn(container: Place, leading: (4 | 6)[]): void {
+    const { port, interface: interfaceName, mac, address, address6 } = this.member;
+    const { subnet, ipv6, internal, mtuBytes } = this.network;
+    const way = (version: 4 | 6) => (leading.includes(version) ? { gateway: this.gateway(version) } : {});
+    const addresses = [
+      { address, subnet, ...way(4) },
+      ...(address6 && ipv6 ? [{ address: address6, subnet: ipv6.subnet, ...way(6) }] : []),
+    ];
+    const plan = toPlan(this.network);
+    const resolvers = internal || plan.allowHostLoopback ? undefined : slirp4netns.resolvers(plan);
+    const plug = { port, interface: interfaceName, mac, addresses, mtuBytes, resolvers };
     try {
       this.#locked(() => plugIn(this.member, container, plug));
     } catch (cause) {
-      const hint = "the kernel needs bridge, veth and nf_tables; without them: --network slirp4netns, host or none";
-      throw new PodError(`connect to network ${this.network.name}`, { cause, hint });
+      throw new PodError(`connect to network ${this.network.name}`, { cause, hint: kernelHint });
     }
   }
 
@@ -133,13 +149,14 @@ export class Membership {
     wayOut.fresh?.waitReady();
     wayOut.fresh = undefined;
     // by who started it, or where that has been killed before, by another
-    this.#locked(() => plugInTap(this.member, this.network.mtuBytes, () => hasEnded(wayOut.pidfd, 0)));
+    const isThere = this.#locked(() => plugInTap(this.member, this.network.mtuBytes, () => hasEnded(wayOut.pidfd, 0)));
+    if (!isThere) throw slirp4netns.failure(this.#logFile);
   }
 
   /** slirp4netns was killed: another takes its place, started by the first member that notices. Connections are lost. */
   heal(): void {
     this.#dropWayOut(); // first of all: where there can't be another, nobody is to wait for the old one's end again
-    const program = requireSlirp();
+    const program = slirp4netns.require();
     this.#locked(() => {
       const others = listMembers(this.network.name).filter(({ container }) => container !== this.member.container);
       this.#takeWayOut(program, others);
@@ -181,11 +198,13 @@ export class Membership {
   }
 
   #startWayOut(program: string): WayOut {
-    const { name, subnet, mtuBytes } = this.network;
-    const logFile = join(networkDir(name), "slirp4netns.log");
     const { namespaceFd: networkFd } = this.member;
-    const fresh = startSlirp({ program, networkFd, allowHostLoopback: false, subnet, mtuBytes, logFile });
-    return { ...identify(fresh.pid), exitFd: fresh.exitFd, pidfd: pidfdOpen(fresh.pid), fresh };
+    const fresh = slirp4netns.start({ ...toPlan(this.network), program, networkFd, logFile: this.#logFile });
+    return { ...identify(fresh.pid), exitFd: fresh.exitFd!, pidfd: pidfdOpen(fresh.pid), fresh };
+  }
+
+  get #logFile(): string {
+    return join(networkDir(this.network.name), "slirp4netns.log");
   }
 
   #dropWayOut(): void {
@@ -200,6 +219,10 @@ export class Membership {
   }
 }
 
+function toPlan({ subnet, mtuBytes, ipv6, allowHostLoopback = false }: NetworkRecord): WayOutPlan {
+  return { subnet, mtuBytes, ipv6: ipv6 !== undefined, allowHostLoopback };
+}
+
 /** The descriptors of a live member's monitor. */
 function takeSegment(members: Member[]): Segment | undefined {
   for (const { monitor, ...theirs } of members) {
@@ -212,7 +235,8 @@ function takeSegment(members: Member[]): Segment | undefined {
   return undefined;
 }
 
-function makeSegment(mtuBytes: number): Segment {
+/** A network that has no members yet. */
+export function makeSegment(mtuBytes: number): Segment {
   const [namespaceFd, routeFd, netfilterFd] = inCopy(() => makeSegmentHere(mtuBytes)) as [number, number, number];
   return { namespaceFd, routeFd, netfilterFd };
 }
@@ -267,7 +291,7 @@ function randomHex(bytes: number): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
 }
 
-function hasEnded(pidfd: number, waitMs: number): boolean {
+export function hasEnded(pidfd: number, waitMs: number): boolean {
   return poll([{ fd: pidfd, events: POLLIN }], waitMs)[0] !== 0;
 }
 

@@ -1,15 +1,15 @@
 /** The files by which a container finds names and is found: hosts, hostname, resolv.conf, bind-mounted over those in its /etc. */
 
 import { join } from "node:path";
-import { slirpAddresses } from "./net/slirp4netns.ts";
-import { hostAddress, resolverOf } from "./networks.ts";
+import { type OwnNetworkPlan, toOwnNetwork } from "./net/own-network.ts";
+import { hostAddress, hostHasIpv6, resolverOf } from "./networks.ts";
 import { O_NONBLOCK, O_RDWR } from "./ns/constants.ts";
 import { close, ftruncate, open, readDescriptor, statAt } from "./ns/sys/file.ts";
 import { existsSync, readFileSync } from "./ns/sys/fs.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { withLock, writeAt } from "./storage/files.ts";
-import { listMembers, listNetworks, type Member, type NetworkRecord } from "./storage/networks.ts";
+import { listMembers, listNetworks, type Member, type NetworkRecord, readNetwork } from "./storage/networks.ts";
 
 /** As they are when the container is made, by their names. */
 export function toFiles(record: ContainerRecord): Record<string, string> {
@@ -29,9 +29,9 @@ function toHosts(record: ContainerRecord): string {
   const { mode } = record.network;
   const extra = record.extraHosts.map((entry) => {
     const at = entry.indexOf(":");
-    return `${toAddress(entry.slice(at + 1))}\t${entry.slice(0, at)}`;
+    return `${toAddress(entry.slice(at + 1), record)}\t${entry.slice(0, at)}`;
   });
-  const own = mode === "slirp4netns" ? slirpAddresses.container : "127.0.1.1";
+  const own = toOwn(record)?.addresses[0].address ?? "127.0.1.1";
   const names = record.hostname === hostName() ? [record.hostname] : [record.hostname, record.name];
   return `${[
     "127.0.0.1\tlocalhost",
@@ -41,20 +41,36 @@ function toHosts(record: ContainerRecord): string {
     "ff02::1\tip6-allnodes",
     "ff02::2\tip6-allrouters",
     ...extra,
-    ...(mode === "slirp4netns" ? hostLines() : []),
+    ...(mode === "bridge" || mode === "none" ? [] : hostLines(hostAddressFor(record))),
     ...(mode === "bridge" ? [] : [`${own}\t${names.join(" ")}`]),
   ].join("\n")}\n`;
 }
 
-/** `--add-host NAME:host-gateway` is the host, by an address that is not loopback's. */
-function toAddress(text: string): string {
-  if (text === "host-gateway") return hostAddress() ?? slirpAddresses.gateway;
+/** `--add-host NAME:host-gateway` is the host. */
+function toAddress(text: string, record: ContainerRecord): string {
+  if (text === "host-gateway") return hostAddressFor(record) ?? "127.0.0.1";
   return text.replace(/^\[(.*)\]$/, "$1");
 }
 
+/** Where the container reaches the host; undefined where the host has no address but loopback's, and that is closed. */
+function hostAddressFor(record: ContainerRecord): string | undefined {
+  const { mode, allowHostLoopback, endpoints } = record.network;
+  if (mode === "host") return "127.0.0.1";
+  if (allowHostLoopback) return toOwn(record)?.addresses[0].gateway;
+  return gatewayToLoopback(endpoints?.map(({ network }) => readNetwork(network))) ?? hostAddress();
+}
+
+/** Of the first network whose gateway is the host's loopback. */
+function gatewayToLoopback(networks: (NetworkRecord | undefined)[] = []): string | undefined {
+  return networks.find((network) => network?.allowHostLoopback)?.gateway;
+}
+
+function toOwn({ network: { mode, own, allowHostLoopback } }: ContainerRecord): OwnNetworkPlan | undefined {
+  return mode === "slirp4netns" || mode === "pasta" ? toOwnNetwork(own, allowHostLoopback, hostHasIpv6()) : undefined;
+}
+
 /** As Docker Desktop and podman name the host. */
-function hostLines(): string[] {
-  const address = hostAddress();
+function hostLines(address: string | undefined): string[] {
   return address === undefined ? [] : [`${address}\thost.docker.internal host.containers.internal`];
 }
 
@@ -62,7 +78,8 @@ function hostLines(): string[] {
 export function toResolvConf(record: ContainerRecord, network?: NetworkRecord): string {
   const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
   const { mode, dns } = record.network;
-  if (mode !== "slirp4netns" && mode !== "bridge" && !dns) return host;
+  const own = toOwn(record);
+  if (!own && mode !== "bridge" && !dns) return host;
   const lines = host.split("\n");
   const hosts = (word: RegExp) => lines.filter((line) => word.test(line));
   const given = (word: string, values: string[] | undefined) => (values?.length ? [`${word} ${values.join(" ")}`] : []);
@@ -73,17 +90,18 @@ export function toResolvConf(record: ContainerRecord, network?: NetworkRecord): 
   );
   const options = given("options", dns?.options);
   return `${[
-    ...(servers.length ? servers : ownResolver(mode, network, hosts(/^\s*nameserver\s/))),
+    ...(servers.length
+      ? servers
+      : ownResolver(own?.resolver ?? (network && resolverOf(network)), mode, hosts(/^\s*nameserver\s/))),
     ...(dns?.search.length ? search : hosts(/^\s*(search|domain)\s/)),
     ...(options.length ? options : hosts(/^\s*options\s/)),
   ].join("\n")}\n`;
 }
 
 /** A network without a way out has none: a name that is not in hosts is then unknown at once. */
-function ownResolver(mode: string, network: NetworkRecord | undefined, hosts: string[]): string[] {
-  if (mode === "slirp4netns") return [`nameserver ${slirpAddresses.dns}`];
-  if (mode !== "bridge") return hosts;
-  return network && !network.internal ? [`nameserver ${resolverOf(network)}`] : [];
+function ownResolver(resolver: string | undefined, mode: string, hosts: string[]): string[] {
+  if (resolver !== undefined) return [`nameserver ${resolver}`];
+  return mode === "bridge" ? [] : hosts;
 }
 
 /** `network`: the one that leads out. When the container starts: the host's file may have changed since it was made. */
@@ -99,12 +117,13 @@ export function rewriteHosts(networks: string[], former?: string): void {
   withLock("hosts", () => {
     const all = listNetworks().map((network) => ({ network, members: listMembers(network.name) }));
     const changed = all.filter(({ network }) => networks.includes(network.name)).flatMap(({ members }) => members);
-    const host = hostLines();
+    const host = hostAddress();
     const ids = new Set([...(former === undefined ? [] : [former]), ...changed.map(({ container }) => container)]);
     for (const id of ids) {
       const own = all.filter(({ members }) => members.some(({ container }) => container === id));
       const isOut = own.some(({ network }) => !network.internal);
-      const lines = [...own.flatMap(({ members }) => hostsLines(members, id)), ...(isOut ? host : [])];
+      const ofHost = gatewayToLoopback(own.map(({ network }) => network)) ?? (isOut ? host : undefined);
+      const lines = [...own.flatMap(({ members }) => hostsLines(members, id)), ...hostLines(ofHost)];
       writeInPlace(join(containerDir(id), "hosts"), (text) => replaceMarked(text, lines));
     }
   });
@@ -114,7 +133,9 @@ export function rewriteHosts(networks: string[], former?: string): void {
 function hostsLines(members: Member[], id: string): string[] {
   const isOwn = ({ container }: Member) => container === id;
   const sorted = [...members.filter(isOwn), ...members.filter((member) => !isOwn(member))];
-  return sorted.map(({ address, names }) => `${address}\t${names.join(" ")}`);
+  return sorted.flatMap(({ address, address6, names }) =>
+    [address, ...(address6 ? [address6] : [])].map((each) => `${each}\t${names.join(" ")}`),
+  );
 }
 
 /** `text` with these as the marked lines. */

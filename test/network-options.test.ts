@@ -35,6 +35,30 @@ test("modes are alone", () => {
   expect(() => networking(["host"], { ip: "10.0.0.7" })).toThrow("conflicting options");
 });
 
+test("slirp4netns's and pasta's options, as podman words them", () => {
+  const words = "mtu=1500,cidr=10.9.0.0/24,enable_ipv6=true,outbound_addr=192.0.2.1,outbound_addr6=2001:db8::1";
+  const own = {
+    mtuBytes: 1500,
+    subnet: "10.9.0.0/24",
+    ipv6: true,
+    outbound: "192.0.2.1",
+    outbound6: "2001:db8::1",
+  };
+  expect(networking([`slirp4netns:${words}`])).toEqual({ mode: "slirp4netns", allowHostLoopback: false, own });
+  expect(networking(["pasta"])).toEqual({ mode: "pasta", allowHostLoopback: false });
+  expect(networking(["pasta:--map-gw,-4,--mtu,1400,--outbound=192.0.2.1,-I,net0"])).toEqual({
+    mode: "pasta",
+    allowHostLoopback: true,
+    own: { ipv6: false, mtuBytes: 1400, outbound: "192.0.2.1", interface: "net0" },
+  });
+});
+
+test("an address of IPv6 is kept in its shortest form", () => {
+  const endpoint = { network: "n", address6: "2001:db8::7", aliases: [] };
+  expect(networking(["n:ip6=2001:DB8:0::7"]).endpoints).toEqual([endpoint]);
+  expect(networking(["n"], { ip6: "2001:db8:0:0::7" }).endpoints).toEqual([endpoint]);
+});
+
 test("resolvers are kept where they are given", () => {
   const dns = { servers: ["1.1.1.1"], search: ["example.org"], options: ["ndots:2"] };
   const given = { dns: dns.servers, dnsSearch: dns.search, dnsOptions: dns.options };
@@ -44,6 +68,19 @@ test("resolvers are kept where they are given", () => {
 
 test.each([
   [["slirp4netns:port_handler=x"], {}, "unknown option of slirp4netns: port_handler=x"],
+  [["slirp4netns:port_handler=rootlesskit"], {}, "unknown option of slirp4netns: port_handler=rootlesskit"],
+  [["slirp4netns:mtu=99"], {}, "invalid mtu 99"],
+  [["slirp4netns:cidr=10.0.0.0/26"], {}, "invalid cidr 10.0.0.0/26: the prefix must be 8 to 25"],
+  [["slirp4netns:cidr=fd00::/64"], {}, "invalid CIDR address: fd00::/64"],
+  [["slirp4netns:enable_ipv6=yes"], {}, "unknown option of slirp4netns: enable_ipv6=yes"],
+  [["slirp4netns:enable_ipv6=true,mtu=600"], {}, "with IPv6 it must be at least 1280"],
+  [["slirp4netns:enable_ipv6=false,outbound_addr6=::1"], {}, "an outbound address of IPv6, and no IPv6"],
+  [["slirp4netns:outbound_addr=eth0"], {}, "invalid outbound_addr, an IPv4 address: eth0"],
+  [["pasta:-t,8080"], {}, "unknown option of pasta: -t"],
+  [["pasta:--mtu"], {}, "option of pasta needs a value: --mtu"],
+  [["pasta:-I,../x"], {}, 'invalid interface name: "../x"'],
+  [["n"], { ip6: "10.0.0.1" }, "invalid IPv6 address: 10.0.0.1"],
+  [["pasta"], { ip6: "2001:db8::1" }, "conflicting options"],
   [["none:x"], {}, "network none:x is not supported"],
   [["n", "n"], {}, 'network "n" is specified multiple times'],
   [["n:ip"], {}, "invalid field ip: must be a key=value pair"],

@@ -70,6 +70,7 @@ export const createArgs = {
   init: { type: "boolean", description: "Run an init inside the container that forwards signals and reaps processes" },
   interactive: { type: "boolean", alias: "i", description: "Keep STDIN open even if not attached" },
   ip: { type: "string", description: "IPv4 address (e.g., 172.30.100.104)" },
+  ip6: { type: "string", description: "IPv6 address (e.g., 2001:db8::33)" },
   label: { type: "string", alias: "l", multiple: true, parse: parseLabel, description: "Set meta data on a container" },
   "log-driver": {
     type: "string",
@@ -95,7 +96,7 @@ export const createArgs = {
     alias: "net",
     multiple: true,
     valueHint: "network",
-    description: "Connect a container to a network, bridge by default; or none, host, slirp4netns",
+    description: "Connect a container to a network, bridge by default; or none, host, slirp4netns, pasta",
   },
   "network-alias": {
     type: "string",
@@ -173,7 +174,7 @@ export const laterFlags = [
   "annotation attach a blkio-weight blkio-weight-device cap-add cap-drop cgroup-conf cgroup-parent cgroupns cgroups conmon-pidfile",
   "cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares c cpus cpuset-cpus cpuset-mems device-cgroup-rule",
   "device-read-bps device-read-iops device-write-bps device-write-iops disable-content-trust",
-  "domainname gidmap gpus group-add hostuser ip6 ipc label-file link link-local-ip memory m",
+  "domainname gidmap gpus group-add hostuser ipc label-file link link-local-ip memory m",
   "memory-reservation memory-swap memory-swappiness no-hosts oom-kill-disable oom-score-adj",
   "passwd pid pids-limit pod privileged requires rootfs runtime security-opt storage-opt",
   "subgidname subuidname sysctl systemd timeout tls-verify tz uidmap ulimit umask unsetenv uts volume-driver",
@@ -226,6 +227,7 @@ export function toCreateOptions(
     networking: {
       networks: options.network,
       ip: options.ip,
+      ip6: options.ip6,
       mac: options.macAddress,
       aliases: options.networkAlias,
       dns: options.dns,

@@ -14,9 +14,10 @@ import { inspectFormat, listOptions } from "./list-options.ts";
 const createArgs = {
   attachable: { type: "boolean", description: "Enable manual container attachment (always so)" },
   driver: { type: "string", alias: "d", default: "bridge", description: "Driver to manage the Network: bridge" },
-  gateway: { type: "string", description: "IPv4 Gateway for the subnet" },
+  gateway: { type: "string", multiple: true, description: "IPv4 or IPv6 Gateway for the subnet" },
   internal: { type: "boolean", description: "Restrict external access to the network" },
-  "ip-range": { type: "string", description: "Allocate container ip from a sub-range" },
+  "ip-range": { type: "string", multiple: true, description: "Allocate container ip from a sub-range" },
+  ipv6: { type: "boolean", description: "Enable IPv6 networking" },
   label: { type: "string", multiple: true, parse: parseKeyValue, description: "Set metadata on a network" },
   opt: {
     type: "string",
@@ -24,14 +25,18 @@ const createArgs = {
     multiple: true,
     parse: parseKeyValue,
     valueHint: "name=value",
-    description: "Set driver specific options: mtu=BYTES",
+    description: "Set driver specific options: mtu=BYTES, allow_host_loopback=true",
   },
-  subnet: { type: "string", description: "Subnet in CIDR format that represents a network segment" },
+  subnet: {
+    type: "string",
+    multiple: true,
+    description: "Subnet in CIDR format that represents a network segment; one of IPv4 and one of IPv6",
+  },
   network: { type: "positional" },
 } satisfies OptionDefs;
 
 const laterCreateFlags =
-  "aux-address config-from config-only disable-dns dns ignore ingress interface-name ipam-driver ipam-opt ipv4 ipv6 route scope".split(
+  "aux-address config-from config-only disable-dns dns ignore ingress interface-name ipam-driver ipam-opt ipv4 route scope".split(
     " ",
   );
 
@@ -40,16 +45,17 @@ export const create = defineCommand({
   args: createArgs,
   run({ rawArgs }) {
     const { options, operands } = parseOptions(rawArgs, createArgs, { later: laterCreateFlags });
-    const { driver, subnet, gateway, ipRange, internal } = options;
+    const { driver, subnet, gateway, ipRange, ipv6, internal } = options;
     if (driver !== "bridge") {
       throw new UsageError(`network driver ${driver} is not supported`, { hint: "the driver is bridge" });
     }
     const [labels, settings] = [Object.fromEntries(options.label), Object.fromEntries(options.opt)];
     const network = createNetwork({
       name: operands[0]!,
-      subnet,
-      gateway,
-      ipRange,
+      subnets: subnet,
+      gateways: gateway,
+      ipRanges: ipRange,
+      ipv6,
       internal,
       labels,
       options: settings,
@@ -151,6 +157,7 @@ export const remove = defineCommand({
 const connectArgs = {
   alias: { type: "string", multiple: true, description: "Add network-scoped alias for the container" },
   ip: { type: "string", description: 'IPv4 address (e.g., "172.30.100.104")' },
+  ip6: { type: "string", description: 'IPv6 address (e.g., "2001:db8::33")' },
   "mac-address": { type: "string", description: "MAC address of the container's interface" },
   network: { type: "positional" },
   container: { type: "positional" },
@@ -160,10 +167,10 @@ export const connect = defineCommand({
   meta: { name: "connect", description: "Connect a container to a network" },
   args: connectArgs,
   run({ rawArgs }) {
-    const later = ["driver-opt", "gw-priority", "ip6", "link", "link-local-ip"];
+    const later = ["driver-opt", "gw-priority", "link", "link-local-ip"];
     const { options, operands } = parseOptions(rawArgs, connectArgs, { later });
-    const { alias: aliases, ip: address, macAddress: mac } = options;
-    actions.connect(operands[0]!, operands[1]!, { aliases, address, mac });
+    const { alias: aliases, ip: address, ip6: address6, macAddress: mac } = options;
+    actions.connect(operands[0]!, operands[1]!, { aliases, address, address6, mac });
   },
 });
 

@@ -1,6 +1,7 @@
 /** Networks as `network ls` and `network inspect` show them, and a container's part of `inspect`: Docker's shapes. */
 
-import { slirpAddresses } from "../net/slirp4netns.ts";
+import { toOwnNetwork } from "../net/own-network.ts";
+import { hostHasIpv6, subnetsOf } from "../networks.ts";
 import type { ListStyle } from "../output.ts";
 import { type Container, type ContainerNetworking, nameOf } from "../storage/containers.ts";
 import {
@@ -60,7 +61,7 @@ export function networkRow({ id, name, driver, record }: ShownNetwork, full = fa
     Driver: driver,
     Scope: "local",
     IPv4: "true",
-    IPv6: "false",
+    IPv6: String(record?.ipv6 !== undefined),
     Internal: String(record?.internal ?? false),
     Labels: Object.entries(labels)
       .map(([key, value]) => `${key}=${value}`)
@@ -71,11 +72,11 @@ export function networkRow({ id, name, driver, record }: ShownNetwork, full = fa
 }
 
 export function inspectNetwork({ id, name, driver, record }: ShownNetwork) {
-  const config = record && {
-    Subnet: record.subnet,
-    ...(record.ipRange && { IPRange: record.ipRange }),
-    Gateway: record.gateway,
-  };
+  const config =
+    record &&
+    subnetsOf(record).map(({ subnet: Subnet, ipRange: IPRange, gateway: Gateway }) => {
+      return { Subnet, ...(IPRange && { IPRange }), Gateway };
+    });
   return {
     Name: name,
     Id: id,
@@ -83,8 +84,8 @@ export function inspectNetwork({ id, name, driver, record }: ShownNetwork) {
     Scope: "local",
     Driver: driver,
     EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: "default", Options: mapOrNil<string>(null), Config: listOrNil(config && [config]) },
+    EnableIPv6: record?.ipv6 !== undefined,
+    IPAM: { Driver: "default", Options: mapOrNil<string>(null), Config: listOrNil(config) },
     Internal: record?.internal ?? false,
     Attachable: false,
     Ingress: false,
@@ -96,11 +97,12 @@ export function inspectNetwork({ id, name, driver, record }: ShownNetwork) {
   };
 }
 
-function inspectMembers({ name, subnet }: NetworkRecord) {
-  return listMembers(name).map(({ container, endpointId, mac, address }) => {
+function inspectMembers({ name, subnet, ipv6 }: NetworkRecord) {
+  return listMembers(name).map(({ container, endpointId, mac, address, address6 }) => {
     const Name = nameOf(container) ?? "";
     const IPv4Address = `${address}/${prefixOf(subnet)}`;
-    return [container, { Name, EndpointID: endpointId, MacAddress: mac, IPv4Address, IPv6Address: "" }] as const;
+    const IPv6Address = address6 && ipv6 ? `${address6}/${prefixOf(ipv6.subnet)}` : "";
+    return [container, { Name, EndpointID: endpointId, MacAddress: mac, IPv4Address, IPv6Address }] as const;
   });
 }
 
@@ -134,9 +136,7 @@ export function networkSettings({ record, state }: Container) {
   const { id, network } = record;
   const isRunning = state.status === "running";
   if (network.mode !== "bridge") {
-    const { gateway: Gateway, container: IPAddress } = slirpAddresses;
-    const hasAddress = network.mode === "slirp4netns" && isRunning;
-    const addresses = hasAddress ? { ...noAddress, Gateway, IPAddress, IPPrefixLen: 24 } : noAddress;
+    const addresses = isRunning ? inspectOwn(network) : noAddress;
     return {
       Ports: inspectPorts(record.exposedPorts, state.ports),
       ...addresses,
@@ -144,15 +144,20 @@ export function networkSettings({ record, state }: Container) {
     };
   }
   const networks = (network.endpoints ?? []).map((endpoint) => [endpoint.network, inspectEndpoint(endpoint)] as const);
-  const { Gateway, IPAddress, IPPrefixLen, MacAddress } = networks[0]?.[1] ?? noAddress;
-  const first = { ...noAddress, Gateway, IPAddress, IPPrefixLen, MacAddress }; // Docker: only of the default network
-  return { Ports: inspectPorts(record.exposedPorts, state.ports), ...first, Networks: goMap(networks) };
+  const first = networks[0]?.[1] ?? noAddress; // Docker: only of the default network
+  const keys = Object.keys(noAddress) as (keyof typeof noAddress)[];
+  return {
+    Ports: inspectPorts(record.exposedPorts, state.ports),
+    ...noAddress,
+    ...Object.fromEntries(keys.map((key) => [key, first[key]])),
+    Networks: goMap(networks),
+  };
 
   function inspectEndpoint(endpoint: NonNullable<ContainerNetworking["endpoints"]>[number]) {
     const known = readNetwork(endpoint.network);
     const member = isRunning ? readMember(endpoint.network, id) : undefined;
     return {
-      IPAMConfig: endpoint.address ? { IPv4Address: endpoint.address } : null,
+      IPAMConfig: inspectAsked(endpoint),
       Links: listOrNil<string>(null),
       Aliases: listOrNil(endpoint.aliases),
       DriverOpts: mapOrNil<string>(null),
@@ -165,9 +170,37 @@ export function networkSettings({ record, state }: Container) {
           Gateway: known.internal ? "" : known.gateway,
           IPAddress: member.address,
           IPPrefixLen: prefixOf(known.subnet),
+          ...(member.address6 &&
+            known.ipv6 && {
+              IPv6Gateway: known.internal ? "" : known.ipv6.gateway,
+              GlobalIPv6Address: member.address6,
+              GlobalIPv6PrefixLen: prefixOf(known.ipv6.subnet),
+            }),
           MacAddress: member.mac,
         }),
       DNSNames: listOrNil(member?.names),
     };
   }
+}
+
+function inspectAsked({ address, address6 }: NonNullable<ContainerNetworking["endpoints"]>[number]) {
+  if (!address && !address6) return null;
+  return { ...(address && { IPv4Address: address }), ...(address6 && { IPv6Address: address6 }) };
+}
+
+/** Of a network that is the container's own. */
+function inspectOwn({ mode, own, allowHostLoopback }: ContainerNetworking): typeof noAddress {
+  if (mode !== "slirp4netns" && mode !== "pasta") return noAddress;
+  const [v4, v6] = toOwnNetwork(own, allowHostLoopback, hostHasIpv6()).addresses;
+  return {
+    ...noAddress,
+    Gateway: v4.gateway!,
+    IPAddress: v4.address,
+    IPPrefixLen: prefixOf(v4.subnet),
+    ...(v6 && {
+      IPv6Gateway: v6.gateway!,
+      GlobalIPv6Address: v6.address,
+      GlobalIPv6PrefixLen: prefixOf(v6.subnet),
+    }),
+  };
 }

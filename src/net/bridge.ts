@@ -1,19 +1,18 @@
 /**
- * One network: a network namespace with a bridge, whose ports are the members' interfaces and the tap of slirp4netns. The
+ * One network: a network namespace with a bridge, whose ports are the members' interfaces and the tap of its way out. The
  * namespace is made by a copy of a process, which sends its descriptor back, and sockets of its own: with these it is
  * changed from outside, and so are the members' by a socket of theirs.
  */
 
-import { PodError } from "../errors.ts";
 import { CLONE_NEWNET, O_RDONLY } from "../ns/constants.ts";
 import { close, open } from "../ns/sys/file.ts";
 import { setns, unshare } from "../ns/sys/namespace.ts";
 import { setInterfaceUp } from "../ns/sys/terminal.ts";
-import { guardPort } from "./guard.ts";
+import { guardPort, guardTap } from "./guard.ts";
 import { addAddress, addDefaultRoute, deleteLink, findLink, linkIndex, makeBridge, makeVeth, setUp } from "./links.ts";
 import { NETLINK_NETFILTER, Netlink, openNetlink } from "./netlink-socket.ts";
-import { tapName } from "./slirp4netns.ts";
 import { parseAddress, parseSubnet } from "./subnets.ts";
+import { tapName } from "./way-out.ts";
 
 const bridgeName = "pod0";
 /** Chosen, so that nobody has to ask for it; high, since the kernel gives a new namespace tunnels where it has such modules. */
@@ -27,10 +26,17 @@ export interface Plug {
   /** In the container. */
   interface: string;
   mac: string;
+  mtuBytes: number;
+  /** One of IPv4, and perhaps one of IPv6. */
+  addresses: PlugAddress[];
+  /** Where the way out is not to lead to the host itself: see GuardedPort. */
+  resolvers?: string[];
+}
+
+export interface PlugAddress {
   address: string;
   /** The network's. */
   subnet: string;
-  mtuBytes: number;
   /** Where everything else is sent; one interface of a container has it. */
   gateway?: string;
 }
@@ -69,18 +75,22 @@ export interface Place {
 
 /** Connects a container. Its sockets, as the network's, are used by one process at a time. */
 export function plugIn(segment: Segment, container: Place, plug: Plug): void {
-  const address = parseAddress(plug.address)!;
+  const { port, mtuBytes } = plug;
   const hardware = parseHardware(plug.mac);
+  const addresses = plug.addresses.map(({ address }) => parseAddress(address)!);
+  const resolvers = plug.resolvers?.map((resolver) => parseAddress(resolver)!);
   const network = new Netlink(segment.routeFd);
   const peer = { name: plug.interface, namespaceFd: container.namespaceFd, address: hardware };
-  makeVeth(network, plug.port, { mtuBytes: plug.mtuBytes, master: bridgeIndex }, peer);
-  guardPort(new Netlink(segment.netfilterFd), { name: plug.port, hardware, addresses: [address] }); // before the container's end is up
+  makeVeth(network, port, { mtuBytes, master: bridgeIndex }, peer);
+  guardPort(new Netlink(segment.netfilterFd), { name: port, hardware, addresses, resolvers }); // before the container's end is up
   const inside = new Netlink(container.routeFd);
   const index = linkIndex(inside, plug.interface);
-  addAddress(inside, index, address, parseSubnet(plug.subnet)!.prefix);
+  for (const [at, { subnet }] of plug.addresses.entries()) {
+    addAddress(inside, index, addresses[at]!, parseSubnet(subnet)!.prefix);
+  }
   setUp(inside, index);
-  if (plug.gateway) addDefaultRoute(inside, index, parseAddress(plug.gateway)!);
-  waitUp(network, plug.port);
+  for (const { gateway } of plug.addresses) if (gateway) addDefaultRoute(inside, index, parseAddress(gateway)!);
+  waitUp(network, port);
 }
 
 const upPatienceMs = 1000;
@@ -100,17 +110,21 @@ export function unplug({ routeFd }: Segment, port: string): void {
 
 const tapPatienceMs = 10_000;
 
-/** Makes slirp4netns's tap a port of the bridge, as soon as it is there. `hasEnded`: slirp4netns has. */
-export function plugInTap({ routeFd }: Segment, mtuBytes: number, hasEnded: () => boolean): void {
-  const network = new Netlink(routeFd);
+/** Makes the way out's tap a port of the bridge, as soon as it is there. False where it never comes: `hasEnded`, the way out has. */
+export function plugInTap(segment: Segment, mtuBytes: number, hasEnded: () => boolean): boolean {
+  const network = new Netlink(segment.routeFd);
   const deadline = performance.now() + tapPatienceMs;
   for (;;) {
     const tap = findLink(network, tapName);
     if (tap) {
-      if (!tap.master) setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
-      return waitUp(network, tapName);
+      if (!tap.master) {
+        guardTap(new Netlink(segment.netfilterFd), tapName);
+        setUp(network, tap.index, { master: bridgeIndex, mtuBytes });
+      }
+      waitUp(network, tapName);
+      return true;
     }
-    if (hasEnded() || performance.now() > deadline) throw new PodError("slirp4netns makes no interface");
+    if (hasEnded() || performance.now() > deadline) return false;
     Bun.sleepSync(0.5);
   }
 }

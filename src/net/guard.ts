@@ -1,7 +1,8 @@
 /**
  * What a member of a network may send: frames from its own hardware and IP addresses, and nothing that says otherwise, so
- * that it can't pose as another member. A chain of nf_tables on its port of the bridge, made over netlink
- * (<linux/netfilter/nf_tables.h>). It goes with the port before Linux 6.14, and else with the next member of that address.
+ * that it can't pose as another member; and nothing that the way out would take to the host's loopback. A chain of
+ * nf_tables on its port of the bridge, made over netlink (<linux/netfilter/nf_tables.h>). It goes with the port before
+ * Linux 6.14, and else with the next member of that address.
  */
 
 import {
@@ -24,6 +25,8 @@ export interface GuardedPort {
   hardware: Uint8Array;
   /** One at least. The first names the chain: nobody else has it while the port is there. */
   addresses: Address[];
+  /** Where a way out must not lead to the host itself: its resolvers' addresses, which are asked for names alone. */
+  resolvers?: Address[];
 }
 
 /** `netfilter`: of the namespace in which the port is. Throws SyscallError where the kernel has no nf_tables. */
@@ -31,41 +34,58 @@ export function guardPort(netfilter: Netlink, port: GuardedPort): void {
   netfilter.transaction((first) => guardMessages(port, first), `guard the port ${port.name}`);
 }
 
+/** No router's advertisements come in by this port: addresses and routes here are given by hand, and others would lead nowhere. */
+export function guardTap(netfilter: Netlink, name: string): void {
+  const rules = [[...icmp6(134), verdict(NF_DROP)]];
+  netfilter.transaction(
+    (first) => chainMessages({ name, port: name, policy: NF_ACCEPT }, rules, first),
+    `guard the port ${name}`,
+  );
+}
+
 const tableName = "pod";
 
 /** The batch that guardPort() sends. */
 export function guardMessages(port: GuardedPort, firstSequence: number): Buffer[] {
+  const name = formatAddress(port.addresses[0]!);
+  return chainMessages({ name, port: port.name, policy: NF_DROP }, toRules(port), firstSequence);
+}
+
+/** A chain for what comes in by a port. `policy`: what becomes of what no rule decides. */
+function chainMessages(
+  { name, port, policy }: { name: string; port: string; policy: number },
+  expressions: Expression[][],
+  firstSequence: number,
+): Buffer[] {
   let sequence = firstSequence;
   const next = (type: number, family: number, resource: number, flags: number, attributes: Attribute[] = []) =>
     encodeMessage({ type, flags: NLM_F_REQUEST | flags, sequence: sequence++ }, header(family, resource), attributes);
   const change = (type: number, attributes: Attribute[], flags = 0) =>
     next((NFNL_SUBSYS_NFTABLES << 8) | type, NFPROTO_NETDEV, 0, NLM_F_CREATE | flags, attributes);
-  const name = formatAddress(port.addresses[0]!);
   const chain: Attribute[] = [
     [NFTA_CHAIN_TABLE, tableName],
     [NFTA_CHAIN_NAME, name],
   ];
-  const rules = toRules(port).map((expressions): Attribute[] => [
+  const rules = expressions.map((rule): Attribute[] => [
     [NFTA_RULE_TABLE, tableName],
     [NFTA_RULE_CHAIN, name],
-    [NFTA_RULE_EXPRESSIONS, expressions.map((expression): Attribute => [NFTA_LIST_ELEM, expression])],
+    [NFTA_RULE_EXPRESSIONS, rule.map((expression): Attribute => [NFTA_LIST_ELEM, expression])],
   ]);
+  const last = rules.length - 1;
   return [
     next(NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES, 0),
     change(NFT_MSG_NEWTABLE, [[NFTA_TABLE_NAME, tableName]]),
     change(NFT_MSG_NEWCHAIN, chain), // or there may be none to delete
     change(NFT_MSG_DELCHAIN, chain),
-    change(NFT_MSG_NEWCHAIN, [...chain, ...toHook(port.name)]),
-    ...rules.map((rule, index) => {
-      const isLast = index === rules.length - 1;
-      return change(NFT_MSG_NEWRULE, rule, NLM_F_APPEND | (isLast ? NLM_F_ACK : 0)); // else it comes first
-    }),
+    change(NFT_MSG_NEWCHAIN, [...chain, ...toHook(port, policy)]),
+    // without NLM_F_APPEND each would come before the last one
+    ...rules.map((rule, at) => change(NFT_MSG_NEWRULE, rule, NLM_F_APPEND | (at === last ? NLM_F_ACK : 0))),
     next(NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES, 0),
   ];
 }
 
 /** What makes it a base chain, of this device. */
-function toHook(port: string): Attribute[] {
+function toHook(port: string, policy: number): Attribute[] {
   const hook: Attribute[] = [
     [NFTA_HOOK_HOOKNUM, u32be(NF_NETDEV_INGRESS)],
     [NFTA_HOOK_PRIORITY, u32be(0)],
@@ -73,7 +93,7 @@ function toHook(port: string): Attribute[] {
   ];
   return [
     [NFTA_CHAIN_HOOK, hook],
-    [NFTA_CHAIN_POLICY, u32be(NF_DROP)],
+    [NFTA_CHAIN_POLICY, u32be(policy)],
     [NFTA_CHAIN_TYPE, "filter"],
   ];
 }
@@ -81,10 +101,10 @@ function toHook(port: string): Attribute[] {
 type Expression = Attribute[];
 
 /** What none of them lets through is dropped. Offsets: IEEE 802.3, RFC 826, RFC 791, RFC 8200, RFC 4861. */
-function toRules({ hardware, addresses }: GuardedPort): Expression[][] {
+function toRules({ hardware, addresses, resolvers }: GuardedPort): Expression[][] {
   const own = compare(LINK, 6, hardware, NFT_CMP_NEQ);
-  const v4 = addresses.filter(({ version }) => version === 4).map(addressBytes);
-  const v6 = addresses.filter(({ version }) => version === 6).map(addressBytes);
+  const of = (wanted: Address[], version: 4 | 6) => wanted.filter((each) => each.version === version).map(addressBytes);
+  const [v4, v6] = [of(addresses, 4), of(addresses, 6)];
   return [
     [...own, verdict(NF_DROP)],
     ...v4.map((address) => [
@@ -93,9 +113,44 @@ function toRules({ hardware, addresses }: GuardedPort): Expression[][] {
       ...compare(NETWORK, 14, address),
       verdict(NF_ACCEPT),
     ]),
+    ...(resolvers ? hostRules4(v4, of(resolvers, 4)) : []),
     ...v4.map((address) => [...etherType(0x0800), ...compare(NETWORK, 12, address), verdict(NF_ACCEPT)]),
-    ...(v6.length ? v6Rules([...v6, linkLocal(hardware)]) : []), // in a network of IPv4 there is nobody to talk to
+    // in a network of IPv4 there is nobody to talk to
+    ...(v6.length
+      ? [...(resolvers ? hostRules6(of(resolvers, 6)) : []), ...v6Rules([...v6, linkLocal(hardware)])]
+      : []),
   ];
+}
+
+/**
+ * slirp4netns and pasta connect to what a packet says, also where a container has made one that no kernel would send: to the
+ * host's loopback under any of its names. And a resolver's address they replace by that of the host's, whatever the port.
+ */
+function hostRules4(addresses: Buffer[], resolvers: Buffer[]): Expression[][] {
+  const to = (bytes: Uint8Array) => [...etherType(0x0800), ...compare(NETWORK, 16, bytes)];
+  return [
+    ...[127, 0].map((first) => [...to(Buffer.from([first])), verdict(NF_DROP)]),
+    ...resolvers.flatMap((resolver) => [
+      ...addresses.map((address) => [
+        ...etherType(0x0800),
+        ...compare(NETWORK, 12, Buffer.concat([address, resolver])),
+        ...compare(TRANSPORT, 2, dnsPort), // of TCP and UDP alike
+        verdict(NF_ACCEPT),
+      ]),
+      [...to(resolver), verdict(NF_DROP)],
+    ]),
+  ];
+}
+
+const dnsPort = Buffer.from([0, 53]);
+
+/** `::`, `::1` and `::ffff:127.0.0.1` lie in the first /64. The resolver is that of IPv4. */
+function hostRules6(resolvers: Buffer[]): Expression[][] {
+  return [Buffer.alloc(8), ...resolvers].map((bytes) => [
+    ...etherType(0x86dd),
+    ...compare(NETWORK, 24, bytes),
+    verdict(NF_DROP),
+  ]);
 }
 
 function v6Rules(addresses: Buffer[]): Expression[][] {
@@ -103,11 +158,19 @@ function v6Rules(addresses: Buffer[]): Expression[][] {
     ...[133, 134, 137].map((type) => [...icmp6(type), verdict(NF_DROP)]), // routers' messages: nobody here is one
     ...addresses.map((address) => [...icmp6(136), ...compare(TRANSPORT, 8, address), verdict(NF_ACCEPT)]), // neighbour advertisements
     [...icmp6(136), verdict(NF_DROP)],
-    ...[...addresses, Buffer.alloc(16)].map((address) => [
+    ...addresses.map((address) => [
       ...etherType(0x86dd),
+      ...upperLayer(NFT_CMP_NEQ, IPPROTO_RAW), // any, but one that was found behind all extension headers
       ...compare(NETWORK, 8, address),
       verdict(NF_ACCEPT),
     ]),
+    // before an address is known to be free
+    [
+      ...etherType(0x86dd),
+      ...upperLayer(NFT_CMP_EQ, IPPROTO_ICMPV6),
+      ...compare(NETWORK, 8, Buffer.alloc(16)),
+      verdict(NF_ACCEPT),
+    ],
   ];
 }
 
@@ -128,8 +191,19 @@ function etherType(type: number): Expression[] {
 function icmp6(type: number): Expression[] {
   return [
     ...etherType(0x86dd),
-    ...compare(NETWORK, 6, Buffer.from([58])),
+    ...upperLayer(NFT_CMP_EQ, IPPROTO_ICMPV6),
     ...compare(TRANSPORT, 0, Buffer.from([type])),
+  ];
+}
+
+/** Behind extension headers, however many: RFC 7113 tells of guards that look at the first header alone. */
+function upperLayer(operation: number, protocol: number): Expression[] {
+  return [
+    expression("meta", [
+      [NFTA_META_DREG, u32be(NFT_REG_1)],
+      [NFTA_META_KEY, u32be(NFT_META_L4PROTO)],
+    ]),
+    compareRegister(operation, Buffer.from([protocol])),
   ];
 }
 
@@ -142,12 +216,16 @@ function compare(base: number, offset: number, bytes: Uint8Array, operation = NF
       [NFTA_PAYLOAD_OFFSET, u32be(offset)],
       [NFTA_PAYLOAD_LEN, u32be(bytes.length)],
     ]),
-    expression("cmp", [
-      [NFTA_CMP_SREG, u32be(NFT_REG_1)],
-      [NFTA_CMP_OP, u32be(operation)],
-      [NFTA_CMP_DATA, [[NFTA_DATA_VALUE, bytes]]],
-    ]),
+    compareRegister(operation, bytes),
   ];
+}
+
+function compareRegister(operation: number, bytes: Uint8Array): Expression {
+  return expression("cmp", [
+    [NFTA_CMP_SREG, u32be(NFT_REG_1)],
+    [NFTA_CMP_OP, u32be(operation)],
+    [NFTA_CMP_DATA, [[NFTA_DATA_VALUE, bytes]]],
+  ]);
 }
 
 function verdict(code: number): Expression {
@@ -169,6 +247,9 @@ function header(family: number, resource: number): Buffer {
   return Buffer.from([family, 0, resource >> 8, resource & 0xff]);
 }
 
+// <linux/in.h>, <linux/in6.h>
+const IPPROTO_ICMPV6 = 58;
+const IPPROTO_RAW = 255;
 // <linux/netfilter.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>
 const NFPROTO_NETDEV = 5;
 const NF_NETDEV_INGRESS = 0;
@@ -200,6 +281,9 @@ const NFTA_PAYLOAD_DREG = 1;
 const NFTA_PAYLOAD_BASE = 2;
 const NFTA_PAYLOAD_OFFSET = 3;
 const NFTA_PAYLOAD_LEN = 4;
+const NFTA_META_DREG = 1;
+const NFTA_META_KEY = 2;
+const NFT_META_L4PROTO = 16;
 const NFTA_CMP_SREG = 1;
 const NFTA_CMP_OP = 2;
 const NFTA_CMP_DATA = 3;

@@ -117,3 +117,12 @@ export function freeSubnet(taken: Subnet[]): Subnet {
     "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network",
   );
 }
+
+/** A /64 of the addresses that are for whoever takes them at random: RFC 4193, section 3.2. */
+export function freeSubnet6(taken: Subnet[]): Subnet {
+  for (;;) {
+    const random = Buffer.from(crypto.getRandomValues(new Uint8Array(7))); // the global id and the subnet id
+    const candidate: Subnet = { version: 6, value: BigInt(`0xfd${random.toString("hex")}`) << 64n, prefix: 64 };
+    if (!taken.some((other) => other.version === 6 && overlap(other, candidate))) return candidate;
+  }
+}

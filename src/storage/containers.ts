@@ -84,14 +84,29 @@ export interface ContainerRecord {
 /** `--network` and what belongs to it. */
 export interface ContainerNetworking {
   /** `bridge`: networks with a bridge, those of `endpoints`; `container`: another one's. */
-  mode: "bridge" | "slirp4netns" | "host" | "none" | "container";
+  mode: "bridge" | "slirp4netns" | "pasta" | "host" | "none" | "container";
   /** Whose it is, by id. */
   container?: string;
-  /** Of `slirp4netns`. */
+  /** Of `slirp4netns` and `pasta`. */
   allowHostLoopback: boolean;
+  /** Of these too, where something was asked for. */
+  own?: OwnNetworkSettings;
   endpoints?: Endpoint[];
   /** `--dns`, `--dns-search`, `--dns-option`; missing where none was given. */
   dns?: { servers: string[]; search: string[]; options: string[] };
+}
+
+/** A network that a container has for itself. What is missing is as slirp4netns(1) has it. */
+export interface OwnNetworkSettings {
+  /** Of IPv4. */
+  subnet?: string;
+  mtuBytes?: number;
+  ipv6?: boolean;
+  /** The host's addresses that it speaks from, of IPv4 and of IPv6. */
+  outbound?: string;
+  outbound6?: string;
+  /** What the container's interface is called. */
+  interface?: string;
 }
 
 /** A port of the container's, and where on the host it is to be. */
@@ -121,6 +136,7 @@ export interface Endpoint {
   network: string;
   /** As asked for; else one that is free. */
   address?: string;
+  address6?: string;
   mac?: string;
   aliases: string[];
 }

@@ -8,8 +8,17 @@ import { makeTemporaryDir, readJson, removeTree, withLock, writeFileAtomic } fro
 import { paths } from "./store.ts";
 import { processTag } from "./tags.ts";
 
-/** `network.json`; never changed. */
-export interface NetworkRecord {
+/** Of one version of IP. */
+export interface Addressing {
+  /** `10.88.0.0/24`. */
+  subnet: string;
+  gateway: string;
+  /** Where members' addresses are taken from: within the subnet, in the same form. */
+  ipRange?: string;
+}
+
+/** `network.json`; never changed. What it extends is of IPv4. */
+export interface NetworkRecord extends Addressing {
   version: 1;
   /** 64 hexadecimal digits. */
   id: string;
@@ -17,13 +26,12 @@ export interface NetworkRecord {
   /** RFC 3339, UTC. */
   created: string;
   driver: "bridge";
-  /** `10.88.0.0/24`. */
-  subnet: string;
-  gateway: string;
-  /** Where members' addresses are taken from: within the subnet, in the same form. */
-  ipRange?: string;
+  /** Missing where it has no IPv6. */
+  ipv6?: Addressing;
   /** There is no way out. */
   internal: boolean;
+  /** The gateway's address is the host's loopback. */
+  allowHostLoopback?: boolean;
   labels: Record<string, string>;
   /** As given by `-o`. */
   options: Record<string, string>;
@@ -39,6 +47,8 @@ export interface Member {
   /** What the others reach it by: its hostname, its name, the first 12 digits of its id, aliases. */
   names: string[];
   address: string;
+  /** Of a network that has IPv6. */
+  address6?: string;
   /** `02:42:0a:58:00:04`. */
   mac: string;
   /** In the container: `eth0`. */

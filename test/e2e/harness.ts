@@ -46,6 +46,8 @@ const leaveCgroup = ["bash", "-c", 'echo 0 >&3; exec 3>&-; exec "$@"', "leave"];
 export class Host {
   /** Short, since sockets below it must stay under 108 bytes (unix(7)). */
   base = "";
+  /** What each command is started by: see outside.ts. */
+  launcher: string[] = [];
   private before = new Set<string>();
 
   constructor(
@@ -93,7 +95,7 @@ export class Host {
   async podWith(options: RunOptions, ...args: string[]): Promise<Result> {
     const { stdin, cwd = this.work, timeoutSeconds = 30 } = options;
     const fd = options.outside ? outsideFd : undefined;
-    const child = Bun.spawn([...(fd ? leaveCgroup : []), binary, ...args], {
+    const child = Bun.spawn([...(fd ? leaveCgroup : []), ...this.launcher, binary, ...args], {
       stdio: [stdin === undefined ? "ignore" : new Blob([stdin]), "pipe", "pipe", fd ?? "ignore"],
       cwd,
       env: { ...this.env, ...options.env },
@@ -131,12 +133,12 @@ export class Host {
   /** Starts pod and leaves it running, for signals and for kills. */
   spawn(...args: string[]): Bun.Subprocess<"pipe", "pipe", "pipe"> {
     const pipes = { stdin: "pipe", stdout: "pipe", stderr: "pipe" } as const;
-    return Bun.spawn([binary, ...args], { ...pipes, cwd: this.work, env: this.env });
+    return Bun.spawn([...this.launcher, binary, ...args], { ...pipes, cwd: this.work, env: this.env });
   }
 
   /** Starts pod on a terminal. */
   session(...args: string[]): Session {
-    return openSession([binary, ...args], { ...this.env, TERM: "xterm" }, this.work);
+    return openSession([...this.launcher, binary, ...args], { ...this.env, TERM: "xterm" }, this.work);
   }
 
   /** Processes, mounts, sockets and temporary files of pod's that are here now, one line each. */

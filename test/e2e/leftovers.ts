@@ -5,7 +5,17 @@ import { join } from "node:path";
 import { abandonedCgroups } from "./cgroups.ts";
 
 /** What pod's own processes are called (proc(5): comm). */
-const names = ["pod", "pod monitor", "pod init", "pod ports", "fuse-overlayfs", "slirp4netns"];
+const names = [
+  "pod",
+  "pod monitor",
+  "pod init",
+  "pod ports",
+  "fuse-overlayfs",
+  "slirp4netns",
+  "pasta",
+  "passt",
+  "passt.avx2",
+];
 
 /** Every process there is, as `pid/start time`: a pid alone may be used again. */
 export function processesNow(): Set<string> {

@@ -55,11 +55,11 @@ requires("/dev/net/tun").describe("isolation of networks", () => {
       ethernet(ours, "88b5", "00".repeat(46)), // for experiments
       ethernet(ours, "86dd", routerAdvertisement(ours)),
     ];
-    const watch = host.spawn("exec", "watcher", ...child("frames-child.ts"), watcher!.index, "watch", "3");
+    const watch = host.spawn("exec", "watcher", ...child("raw-frames-child.ts"), watcher!.index, "watch", "3");
     const lines = watch.stdout.pipeThrough(new TextDecoderStream()).getReader();
     let seen = (await lines.read()).value ?? "";
     expect(seen).toStartWith("watching\n");
-    const sent = await inside("mallory", ...child("frames-child.ts"), index, "send", ...forged, ...honest);
+    const sent = await inside("mallory", ...child("raw-frames-child.ts"), index, "send", ...forged, ...honest);
     expect(sent).toMatchObject({ code: 0, stderr: "" });
     for (let part = await lines.read(); !part.done; part = await lines.read()) seen += part.value;
     await watch.exited;

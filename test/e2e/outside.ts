@@ -1,87 +1,86 @@
-/** A host with one neighbour, in network namespaces of the test's own: pod runs on the host, and the neighbour calls. */
+/** What lies outside of containers, made by the test: a network namespace with addresses, servers and ways of its own, in which pod runs. */
 
-import { binary, type Host, type Result } from "./harness.ts";
-import { exitCode } from "./terminal.ts";
+export const outside4 = "192.0.2.1";
+export const outside6 = "2001:db8::1";
 
-export const hostAddresses = { v4: "192.0.2.1", v6: "2001:db8::1" };
-export const neighbourAddresses = { v4: "192.0.2.77", v6: "2001:db8::77" };
+/** Its one interface has both addresses and both default routes; nobody answers behind it. */
+const setUp = [
+  "ip link set lo up",
+  "ip link add out0 type veth peer name out1",
+  "ip link set out1 up",
+  "ip link set out0 up",
+  `ip address add ${outside4}/24 dev out0`,
+  `ip address add ${outside6}/64 dev out0 nodad`,
+  "ip route add default via 192.0.2.9",
+  "ip -6 route add default via 2001:db8::9",
+  "echo ready",
+  "exec sleep 1000",
+];
 
-/** Somebody whom /etc/subuid does not name: other ids than their own have no meaning in there. */
-const uid = "4242";
-
+/** unshare(1) maps the ids of the user who runs the tests, so that pod is root there, and can map as many. */
 export class Outside {
   private constructor(
-    private readonly owner: Host,
-    private readonly host: Bun.Subprocess<"pipe", "pipe", "inherit">,
-    private readonly neighbour: Bun.Subprocess<"pipe", "pipe", "inherit">,
+    private readonly holder: Bun.Subprocess<"ignore", "pipe", "inherit">,
+    private readonly servers: Bun.Subprocess[] = [],
   ) {}
 
-  static async open(owner: Host): Promise<Outside> {
-    const host = await space("unshare", "--user", "--map-root-user", "--net");
-    const neighbour = await space(...into(host.pid), "unshare", "--net");
-    const outside = new Outside(owner, host, neighbour);
-    await outside.onHost(`ip link set lo up; ip link add out type veth peer name in netns ${neighbour.pid}`);
-    await outside.onHost(setUp("out", hostAddresses));
-    await outside.fromNeighbour(setUp("in", neighbourAddresses));
-    return outside;
+  static async open(): Promise<Outside> {
+    const space = ["unshare", "--user", "--map-root-user", "--map-auto", "--net"];
+    const holder = Bun.spawn([...space, "sh", "-ec", setUp.join("; ")], { stdin: "ignore", stdout: "pipe" });
+    const { value } = await holder.stdout.getReader().read();
+    if (new TextDecoder().decode(value).trim() !== "ready") throw new Error("no network namespace could be made");
+    return new Outside(holder);
   }
 
-  /** pod as an ordinary user of that host, who has no id but their own. */
-  async pod(...args: string[]): Promise<Result> {
-    return await run([...into(this.host.pid), "unshare", `--map-user=${uid}`, `--map-group=${uid}`, binary, ...args], {
-      ...this.owner.env,
+  /** What starts a program there: for Host.launcher. */
+  get launcher(): string[] {
+    return ["nsenter", "--target", String(this.holder.pid), "--user", "--net", "--preserve-credentials"];
+  }
+
+  /** Runs a shell script there; what it printed. */
+  async sh(script: string): Promise<string> {
+    const child = Bun.spawn([...this.launcher, "sh", "-ec", script], { stdin: "ignore", stdout: "pipe" });
+    return await child.stdout.text();
+  }
+
+  /** What a server answers there. */
+  async fetch(url: string): Promise<string> {
+    const program = `console.write(await (await fetch(${JSON.stringify(url)})).text())`;
+    const child = Bun.spawn([...this.launcher, process.execPath, "--eval", program], {
+      stdin: "ignore",
+      stdout: "pipe",
     });
+    return await child.stdout.text();
   }
 
-  /** Fails where pod does; its stdout without the last newline. */
-  async must(...args: string[]): Promise<string> {
-    return expectSuccess(args, await this.pod(...args));
+  /** Answers requests of HTTP there, each with `text` in a line. `address`: `[::]` is all. */
+  serve(address: string, port: number, text: string): Promise<void> {
+    return this.#serve(address, port, `() => new Response(${JSON.stringify(`${text}\n`)})`);
   }
 
-  /** What a shell script prints there. */
-  async onHost(script: string): Promise<string> {
-    return expectSuccess([script], await run([...into(this.host.pid), "bash", "-c", script]));
+  /** Answers each with the address from which the request came. */
+  echoCallers(address: string, port: number): Promise<void> {
+    const caller = "server.requestIP(request).address.replace('::ffff:', '')";
+    return this.#serve(address, port, `(request, server) => new Response(${caller} + '\\n')`);
   }
 
-  async fromNeighbour(script: string): Promise<string> {
-    return expectSuccess([script], await run([...into(this.neighbour.pid), "bash", "-c", script]));
+  async #serve(address: string, port: number, fetch: string): Promise<void> {
+    const hostname = JSON.stringify(address.replace(/^\[(.*)\]$/, "$1"));
+    const program = `Bun.serve({ hostname: ${hostname}, port: ${port}, fetch: ${fetch} }); console.log("ready");`;
+    const command = [...this.launcher, process.execPath, "--eval", program];
+    const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe" });
+    this.servers.push(child);
+    await child.stdout.getReader().read();
   }
 
   async close(): Promise<void> {
-    for (const child of [this.neighbour, this.host]) {
-      child.stdin.end();
+    for (const child of [...this.servers, this.holder]) {
+      child.kill("SIGKILL");
       await child.exited;
     }
   }
 }
 
-/** A process in new namespaces, which lives until its input ends. */
-async function space(...command: string[]): Promise<Bun.Subprocess<"pipe", "pipe", "inherit">> {
-  const child = Bun.spawn([...command, "sh", "-c", "echo ready; exec cat"], {
-    stdin: "pipe",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  await child.stdout.getReader().read();
-  return child;
-}
-
-function into(pid: number): string[] {
-  return ["nsenter", `--target=${pid}`, "--user", "--net", "--preserve-credentials"];
-}
-
-function setUp(link: string, { v4, v6 }: typeof hostAddresses): string {
-  return `ip addr add ${v4}/24 dev ${link}; ip addr add ${v6}/64 dev ${link} nodad; ip link set ${link} up`;
-}
-
-async function run(command: string[], env?: Record<string, string>): Promise<Result> {
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", ...(env && { env }) });
-  const [bytes, stderr] = await Promise.all([child.stdout.bytes(), child.stderr.text()]);
-  await child.exited;
-  return { code: exitCode(child)!, stdout: Buffer.from(bytes).toString(), stderr, bytes: Buffer.from(bytes) };
-}
-
-function expectSuccess(command: string[], { code, stdout, stderr }: Result): string {
-  if (code !== 0) throw new Error(`${command.join(" ")}: exit code ${code}\n${stderr}`);
-  return stdout.replace(/\n$/, "");
-}
+/** A function of the shell, `get ADDRESS PORT`: what a server answers, without its headers. Not `wget`: that of a static busybox fails. */
+export const get =
+  "get() { (printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 0.5) | timeout 4 nc -w 2 $1 $2 2>/dev/null | tail -n 1; }";

@@ -32,9 +32,8 @@ function join(port: string, last: number) {
   const place = { namespaceFd: here(), routeFd: openNetlink().fd };
   enter(segment.namespaceFd);
   const mac = `02:42:0a:58:00:0${last}`;
-  const address = `10.88.0.${last}`;
-  const network = { subnet: "10.88.0.0/24", mtuBytes: 65520, gateway: "10.88.0.2" };
-  plugIn(segment, place, { port, interface: "eth0", mac, address, ...network });
+  const addresses = [{ address: `10.88.0.${last}`, subnet: "10.88.0.0/24", gateway: "10.88.0.2" }];
+  plugIn(segment, place, { port, interface: "eth0", mac, mtuBytes: 65520, addresses });
   return place;
 }
 

@@ -28,6 +28,7 @@ import {
   kill,
   parentProcessId,
   processId,
+  resetSignals,
   setName,
   setParentDeathSignal,
   setSignalMask,
@@ -188,6 +189,7 @@ export function spawn(path: string, args: string[], options: SpawnOptions): numb
         setParentDeathSignal(9);
         if (parentProcessId() !== parent) return 1; // it ended before the signal was asked for
       }
+      resetSignals(); // pasta ends where SIGPIPE is ignored, as the engine has it
       setSignalMask("set", options.blockedSignals ?? []);
       if (options.ownMounts) {
         unshare(CLONE_NEWNS, "new mount namespace");
