@@ -1,35 +1,34 @@
 /**
- * Frames as a program with CAP_NET_RAW may send them, packet(7), on the interface whose index comes first: `INDEX send HEX…`
- * sends these; `INDEX watch SECONDS` prints those that come, one line of hexadecimal digits each.
+ * Run in a container: sends frames, given as hexadecimal digits, by the interface, and prints those that come in, in JSON.
+ * Usage: INTERFACE TIMES LISTEN_MS FRAME…
  */
 
+import { readFileSync } from "node:fs";
 import { c, check } from "../../src/ns/libc.ts";
-import { poll, socket } from "../../src/ns/sys/descriptor.ts";
+import { readInto, socket, writeAll } from "../../src/ns/sys/descriptor.ts";
 
-// <linux/if_packet.h>, <linux/if_ether.h>
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
-const ETH_P_ALL = 0x0300; // in network byte order
-const POLLIN = 1;
+const SOCK_NONBLOCK = 0o4000;
+const everyProtocol = 0x0300; // ETH_P_ALL, in network byte order
 
-const [index, action, ...words] = process.argv.slice(2);
-const fd = socket(AF_PACKET, SOCK_RAW, ETH_P_ALL);
-const name = Buffer.alloc(20); // struct sockaddr_ll
-name.writeUInt16LE(AF_PACKET, 0);
-name.writeUInt16LE(ETH_P_ALL, 2);
-name.writeInt32LE(Number(index), 4);
-check("bind", c.bind(fd, name, name.length));
-if (action === "send") {
-  for (const word of words) {
-    const frame = Buffer.from(word, "hex");
-    check("sendto", c.sendto(fd, frame, frame.length, 0, name, name.length), word);
-  }
-} else {
-  console.log("watching");
-  const buffer = Buffer.alloc(65536);
-  const end = performance.now() + Number(words[0]) * 1000;
-  while (poll([{ fd, events: POLLIN }], Math.max(0, end - performance.now()))[0]) {
-    const length = check("recvfrom", c.recvfrom(fd, buffer, buffer.length, 0, Buffer.alloc(20), new Uint32Array([20])));
-    console.log(buffer.subarray(0, length).toString("hex"));
+const [interfaceName, times, listenMs, ...frames] = process.argv.slice(2) as [string, string, string, ...string[]];
+const fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, everyProtocol);
+const name = new Uint8Array(20); // struct sockaddr_ll: packet(7)
+const view = new DataView(name.buffer);
+view.setUint16(0, AF_PACKET, true);
+view.setUint16(2, everyProtocol, true);
+view.setInt32(4, Number(readFileSync(`/sys/class/net/${interfaceName}/ifindex`, "utf8")), true);
+check("bind", c.bind(fd, name, name.length), interfaceName);
+
+const buffer = new Uint8Array(1 << 17);
+const received: string[] = [];
+for (let time = 0; time < Number(times); time++) {
+  for (const frame of frames) writeAll(fd, Buffer.from(frame, "hex"));
+  for (const deadline = performance.now() + Number(listenMs); performance.now() < deadline; Bun.sleepSync(5)) {
+    for (let length = readInto(fd, buffer); length !== undefined; length = readInto(fd, buffer)) {
+      received.push(Buffer.from(buffer.subarray(0, length)).toString("hex"));
+    }
   }
 }
+console.log(JSON.stringify(received));
