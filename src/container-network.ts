@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { Control } from "./control.ts";
+import { inCopy } from "./copies.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { hasEnded, kernelHint, Membership, makeSegment } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
@@ -14,6 +15,7 @@ import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, waitPid } from "./ns/sys/process.ts";
 import { type ContainerRecord, containerDir, type Endpoint } from "./storage/containers.ts";
 import { recordNetworkEvent } from "./storage/events.ts";
+import { countMembers } from "./storage/networks.ts";
 
 const SIGKILL = 9;
 
@@ -201,7 +203,7 @@ class BridgeNetworks implements ContainerNetwork {
     close(userFd!);
     this.#container = { namespaceFd: namespaceFd!, routeFd: routeFd! };
     for (const membership of this.#memberships) membership.plugIn(this.#container, this.#led(membership));
-    rewriteHosts(this.#names);
+    tellMembers(this.#names);
   }
 
   waitReady(): void {
@@ -264,7 +266,7 @@ class BridgeNetworks implements ContainerNetwork {
 
   #tellNames(networks: string[]): void {
     rewriteResolvConf(this.record, this.#leading(4)?.network);
-    rewriteHosts(networks, this.record.id);
+    tellMembers(networks, this.record.id);
   }
 
   release(): () => void {
@@ -303,4 +305,16 @@ class BridgeNetworks implements ContainerNetwork {
   get #names(): string[] {
     return this.#memberships.map(({ network }) => network.name);
   }
+}
+
+const fewMembers = 16;
+
+/** rewriteHosts(), where there are many in a copy of this process: it works on some megabytes, which a monitor would keep. */
+function tellMembers(networks: string[], former?: string): void {
+  const tell = () => rewriteHosts(networks, former);
+  if (networks.reduce((sum, name) => sum + countMembers(name), 0) <= fewMembers) return tell();
+  inCopy(() => {
+    tell();
+    return [];
+  });
 }

@@ -125,6 +125,11 @@ export function deleteNetwork(name: string): void {
   removeTree(temporary);
 }
 
+/** Also those whose monitor was killed. */
+export function countMembers(name: string): number {
+  return list(membersDir(name)).length;
+}
+
 /** Those whose monitor lives. */
 export function listMembers(name: string): Member[] {
   return list(membersDir(name))
