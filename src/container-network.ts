@@ -5,7 +5,7 @@ import { Control } from "./control.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { type Place as Inside, setGateway } from "./net/bridge.ts";
+import { type Place, setGateway } from "./net/bridge.ts";
 import { requireSlirp, type Slirp, slirpAddresses, startSlirp } from "./net/slirp4netns.ts";
 import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
@@ -23,7 +23,7 @@ export interface ContainerNetwork {
   /** Throws PodError with what failed. */
   waitReady(): void;
   /** Undefined where it has no network any more. */
-  place: Place | undefined;
+  location: Location | undefined;
   /** A netlink socket in the container's network namespace, once it is connected. */
   routeFd: number | undefined;
   /** Readable when a way out has ended. */
@@ -40,7 +40,7 @@ export interface ContainerNetwork {
 }
 
 /** Where the container is reached. */
-export interface Place {
+export interface Location {
   address: string;
   gateway: string;
   /** Of all its networks: who is in one of them is not outside. */
@@ -67,7 +67,7 @@ export function networkFdOf(id: string): number {
 }
 
 class OwnNetwork implements ContainerNetwork {
-  readonly place = {
+  readonly location = {
     address: slirpAddresses.container,
     gateway: slirpAddresses.gateway,
     subnets: [slirpAddresses.subnet],
@@ -148,7 +148,7 @@ class OwnNetwork implements ContainerNetwork {
 
 class BridgeNetworks implements ContainerNetwork {
   readonly #memberships: Membership[] = [];
-  #container: Inside | undefined;
+  #container: Place | undefined;
   #isShared = false;
 
   constructor(private readonly record: ContainerRecord) {}
@@ -238,7 +238,7 @@ class BridgeNetworks implements ContainerNetwork {
     if (names.length) rewriteHosts(names);
   }
 
-  get place(): Place | undefined {
+  get location(): Location | undefined {
     const first = this.#leading ?? this.#memberships[0];
     const subnets = this.#memberships.map(({ network }) => network.subnet);
     return first && { address: first.address, gateway: first.network.gateway, subnets };
