@@ -84,7 +84,7 @@ function connectable(text: string): Container {
 
 function change({ record, state }: Container, endpoints: Endpoint[], message: ClientMessage): void {
   if (state.status === "running") askMonitor(record.id, message);
-  changeAndTell(record.id, { network: { ...record.network, endpoints } });
+  changeAndTell(record.id, () => ({ network: { ...record.network, endpoints } }));
 }
 
 export function runningContainers(): string[] {

@@ -5,7 +5,7 @@ import { Control } from "./control.ts";
 import { checkName, parseRestart } from "./create.ts";
 import { ConflictError, PodError, UsageError } from "./errors.ts";
 import { renameMember } from "./membership.ts";
-import { withoutPorts } from "./port-options.ts";
+import { findPorts, withoutPorts } from "./port-options.ts";
 import { changeRecord, findContainer, type PortBinding } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 
@@ -16,7 +16,7 @@ export function renameContainer(text: string, newName: string): void {
   const { record } = findContainer(text);
   if (record.name === name) throw new UsageError("Renaming a container with the same name as its current name");
   try {
-    changeAndTell(record.id, { name: checkName(name) });
+    changeAndTell(record.id, () => ({ name: checkName(name) }));
   } catch (cause) {
     throw new PodError("Error when allocating new name", { cause });
   }
@@ -31,7 +31,7 @@ export function updateRestartPolicy(text: string, policy: string): void {
   if (record.autoRemove && restart.name !== "no") {
     throw new ConflictError("Restart policy cannot be updated because AutoRemove is enabled for the container");
   }
-  changeAndTell(record.id, { restart });
+  changeAndTell(record.id, () => ({ restart }));
   recordContainerEvent("update", record);
 }
 
@@ -47,15 +47,15 @@ export function updatePorts(text: string, { add, remove }: { add: PortBinding[];
   }
   if (mode === "host") throw new ConflictError("published ports are discarded when using host network mode");
   if (mode === "none") throw new ConflictError("a container with --network none has no ports to publish");
-  const { kept, removed } = withoutPorts(record.ports ?? [], remove, record.name);
+  const removed = findPorts(record.ports ?? [], remove, record.name);
   if (state.status === "running") askMonitor(record.id, { kind: "publish", remove: removed, add });
-  changeAndTell(record.id, { ports: [...kept, ...add] });
+  changeAndTell(record.id, ({ ports = [] }) => ({ ports: [...withoutPorts(ports, removed), ...add] }));
   recordContainerEvent("update", record);
 }
 
 /** Its monitor hears of it too, where it runs. */
-export function changeAndTell(id: string, fields: Parameters<typeof changeRecord>[1]): void {
-  changeRecord(id, fields);
+export function changeAndTell(id: string, decide: Parameters<typeof changeRecord>[1]): void {
+  const fields = changeRecord(id, decide);
   const control = Control.open(id);
   control?.tell({ kind: "changed", fields });
   control?.close();

@@ -258,18 +258,19 @@ function readRecord(id: string): ContainerRecord | undefined {
   return record && { ...record, mounts: record.mounts ?? formerMounts(record as object) };
 }
 
-/** Gives a container another name, or another restart policy. Throws ConflictError with Docker's text where the name is taken. */
-export function changeRecord(
-  id: string,
-  change: Partial<Pick<ContainerRecord, "name" | "restart" | "network" | "ports">>,
-): void {
-  withLock("names", () => {
+type RecordChange = Partial<Pick<ContainerRecord, "name" | "restart" | "network" | "ports">>;
+
+/** Changes a container's record as `decide` says, which sees it as it is now. Throws ConflictError with Docker's text where the name is taken. */
+export function changeRecord(id: string, decide: (record: ContainerRecord) => RecordChange): RecordChange {
+  return withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
+    const change = decide(record);
     const { name = record.name } = change;
     if (name !== record.name) linkName(id, name);
     writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, ...change }, null, 2));
     if (name !== record.name) rmSync(join(paths.names, record.name), { force: true });
+    return change;
   });
 }
 
