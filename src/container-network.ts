@@ -6,7 +6,7 @@ import { inCopy } from "./copies.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { hasEnded, kernelHint, Membership, makeSegment } from "./membership.ts";
 import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
-import { closeSegment, type Place as Inside, plugIn, plugInTap, type Segment, setGateway } from "./net/bridge.ts";
+import { closeSegment, type Place, plugIn, plugInTap, type Segment, setGateway } from "./net/bridge.ts";
 import { type OwnNetworkPlan, ownDrivers, toOwnNetwork } from "./net/own-network.ts";
 import type { WayOutDriver, WayOutProcess } from "./net/way-out.ts";
 import { alreadyIn, hardwareOf, hostHasIpv6, subnetsOf } from "./networks.ts";
@@ -27,7 +27,7 @@ export interface ContainerNetwork {
   /** Throws PodError with what failed. */
   waitReady(): void;
   /** Undefined where it has no network any more. */
-  place: Place | undefined;
+  location: Location | undefined;
   /** A netlink socket in the container's network namespace, once it is connected. */
   routeFd: number | undefined;
   /** Readable when a way out has ended. */
@@ -45,7 +45,7 @@ export interface ContainerNetwork {
 }
 
 /** Where the container is reached. */
-export interface Place {
+export interface Location {
   address: string;
   gateway: string;
   /** Of all its networks: who is in one of them is not outside. */
@@ -120,7 +120,7 @@ class OwnNetwork implements ContainerNetwork {
     if (!isThere) throw this.#driver.failure(this.#logFile);
   }
 
-  get place(): Place {
+  get location(): Location {
     const { addresses } = this.#plan;
     const [{ address, gateway }] = addresses;
     return { address, gateway: gateway!, subnets: addresses.map(({ subnet }) => subnet) };
@@ -186,7 +186,7 @@ class OwnNetwork implements ContainerNetwork {
 
 class BridgeNetworks implements ContainerNetwork {
   readonly #memberships: Membership[] = [];
-  #container: Inside | undefined;
+  #container: Place | undefined;
   #isShared = false;
 
   constructor(private readonly record: ContainerRecord) {}
@@ -283,7 +283,7 @@ class BridgeNetworks implements ContainerNetwork {
     };
   }
 
-  get place(): Place | undefined {
+  get location(): Location | undefined {
     const first = this.#leading(4) ?? this.#memberships[0];
     const subnets = this.#memberships.flatMap(({ network }) => subnetsOf(network)).map(({ subnet }) => subnet);
     return first && { address: first.address, gateway: first.network.gateway, subnets };

@@ -66,12 +66,8 @@ export function publishExposed(exposed: string[], bindings: PortBinding[]): Port
  * `--publish-rm` of the container `name`: by the container's port, and the host's address and port where they are given. Throws
  * NotFoundError for what is not published.
  */
-export function withoutPorts(
-  bindings: PortBinding[],
-  wanted: PortBinding[],
-  name: string,
-): { kept: PortBinding[]; removed: PortBinding[] } {
-  const removed = wanted.flatMap(({ port, protocol, hostAddress, hostPort }) => {
+export function findPorts(bindings: PortBinding[], wanted: PortBinding[], name: string): PortBinding[] {
+  return wanted.flatMap(({ port, protocol, hostAddress, hostPort }) => {
     const found = bindings.filter(
       (binding) =>
         binding.port === port &&
@@ -83,7 +79,10 @@ export function withoutPorts(
     const where = hostPort ? ` at ${hostPort}` : "";
     throw new NotFoundError(`no public port '${port}/${protocol}' published for ${name}${where}`);
   });
-  return { kept: bindings.filter((binding) => !removed.includes(binding)), removed };
+}
+
+export function withoutPorts(bindings: PortBinding[], removed: PortBinding[]): PortBinding[] {
+  return bindings.filter((binding) => !removed.some((each) => Bun.deepEquals(each, binding)));
 }
 
 function parseRange(text: string, what: string): [number, number] {

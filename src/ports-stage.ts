@@ -1,6 +1,6 @@
 /** The process that forwards published ports: started by a container's monitor, in whose words it goes on. */
 
-import type { Place } from "./container-network.ts";
+import type { Location } from "./container-network.ts";
 import type { Target } from "./net/client-address.ts";
 import { Forwarder } from "./net/forward.ts";
 import { addressBytes, parseAddress, parseSubnet } from "./net/subnets.ts";
@@ -16,7 +16,7 @@ export const portsStageFds = { channel: 3, network: 4, listeners: 5 };
 
 /** The first message. */
 export interface PortsTask {
-  place: Place;
+  location: Location;
   /** The container's network namespace is ready for it: net/client-address.ts. */
   seesClients: boolean;
   ports: PublishedPort[];
@@ -24,7 +24,7 @@ export interface PortsTask {
 
 /** Later ones; each is answered when it is done. */
 export type PortsOrder =
-  | { kind: "follow"; place: Place }
+  | { kind: "follow"; location: Location }
   /** With the listening socket. */
   | { kind: "add"; port: PublishedPort }
   | { kind: "remove"; port: PublishedPort };
@@ -34,10 +34,10 @@ export function runPortsStage(): never {
   setTitle("pod ports");
   Bun.unsafe.setJITPolicy?.(1); // it may have much to do: the compiled program's is for short ones
   const { channel, network, listeners } = portsStageFds;
-  const { place, seesClients, ports } = receive<PortsTask>(channel)!.message;
+  const { location, seesClients, ports } = receive<PortsTask>(channel)!.message;
   setns(network, CLONE_NEWNET, "the container's network namespace");
   close(network);
-  const forwarder = new Forwarder(toTarget(place), seesClients);
+  const forwarder = new Forwarder(toTarget(location), seesClients);
   const fds = new Map<string, number>();
   const add = (listenerFd: number, port: PublishedPort) => {
     fds.set(keyOf(port), listenerFd);
@@ -51,7 +51,7 @@ export function runPortsStage(): never {
       message: order,
       fds: [fd],
     } = receive<PortsOrder>(channel)!; // where the monitor is gone this process is too
-    if (order.kind === "follow") forwarder.target = toTarget(order.place);
+    if (order.kind === "follow") forwarder.target = toTarget(order.location);
     if (order.kind === "add") add(fd!, order.port);
     if (order.kind === "remove") forwarder.remove(fds.get(keyOf(order.port))!);
     send(channel, {});
@@ -63,7 +63,7 @@ function keyOf({ protocol, hostAddress, hostPort }: PublishedPort): string {
   return `${protocol} ${hostAddress} ${hostPort}`;
 }
 
-function toTarget({ address, gateway, subnets }: Place): Target {
+function toTarget({ address, gateway, subnets }: Location): Target {
   const bytes = (text: string) => addressBytes(parseAddress(text)!);
   return { address: bytes(address), gateway: bytes(gateway), near: subnets.map((text) => parseSubnet(text)!) };
 }

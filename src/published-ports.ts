@@ -57,9 +57,9 @@ export class PublishedPorts {
   /** Forwards from now on, to the container's address of now. Where it has none, callers wait. */
   start(): void {
     this.#end();
-    const { place, routeFd } = this.network;
-    if (!place || routeFd === undefined || this.#listeners.length === 0) return;
-    this.#seesClients ??= readyForClients(routeFd, parseAddress(place.address)!.version);
+    const { location, routeFd } = this.network;
+    if (!location || routeFd === undefined || this.#listeners.length === 0) return;
+    this.#seesClients ??= readyForClients(routeFd, parseAddress(location.address)!.version);
     const [channel, remote] = socketPair("packets");
     const fds = [null, null, null, remote, this.networkFd(), ...this.#listeners.map(({ fd }) => fd)];
     const pid = spawn("/proc/self/exe", [...config.script, "__ports"], {
@@ -69,10 +69,10 @@ export class PublishedPorts {
       blockedSignals: sessionEndSignals, // the program is to have its ports until it has ended
     });
     close(remote);
-    this.#forwarder = { pid, pidfd: pidfdOpen(pid), channel, address: place.address };
+    this.#forwarder = { pid, pidfd: pidfdOpen(pid), channel, address: location.address };
     this.#startedMs = performance.now();
     const ports = this.#listeners.map(({ port }) => port);
-    tell(channel, { place, seesClients: this.#seesClients, ports } satisfies PortsTask);
+    tell(channel, { location, seesClients: this.#seesClients, ports } satisfies PortsTask);
   }
 
   /** It was killed: another takes its place, but not over and over where it can't live. */
@@ -83,9 +83,9 @@ export class PublishedPorts {
 
   /** The container's networks have changed. */
   follow(): void {
-    const { place } = this.network;
-    if (!place || place.address !== this.#forwarder?.address) return this.start();
-    this.#tell({ kind: "follow", place });
+    const { location } = this.network;
+    if (!location || location.address !== this.#forwarder?.address) return this.start();
+    this.#tell({ kind: "follow", location });
   }
 
   /** While others go on. Throws PodError with Docker's text where a port is taken: then all is as it was. */

@@ -5,7 +5,7 @@ import { Control } from "./control.ts";
 import { checkName, parseRestart } from "./create.ts";
 import { ConflictError, PodError, UsageError } from "./errors.ts";
 import { renameMember } from "./membership.ts";
-import { withoutPorts } from "./port-options.ts";
+import { findPorts, withoutPorts } from "./port-options.ts";
 import { changeRecord, findContainer, type PortBinding } from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 
@@ -47,15 +47,15 @@ export function updatePorts(text: string, { add, remove }: { add: PortBinding[];
   }
   if (mode === "host") throw new ConflictError("published ports are discarded when using host network mode");
   if (mode === "none") throw new ConflictError("a container with --network none has no ports to publish");
-  const { removed } = withoutPorts(record.ports ?? [], remove, record.name);
+  const removed = findPorts(record.ports ?? [], remove, record.name);
   if (state.status === "running") askMonitor(record.id, { kind: "publish", remove: removed, add });
-  changeAndTell(record.id, ({ name, ports = [] }) => ({ ports: [...withoutPorts(ports, remove, name).kept, ...add] }));
+  changeAndTell(record.id, ({ ports = [] }) => ({ ports: [...withoutPorts(ports, removed), ...add] }));
   recordContainerEvent("update", record);
 }
 
 /** Its monitor hears of it too, where it runs. */
-export function changeAndTell(id: string, changeOf: Parameters<typeof changeRecord>[1]): void {
-  const fields = changeRecord(id, changeOf);
+export function changeAndTell(id: string, decide: Parameters<typeof changeRecord>[1]): void {
+  const fields = changeRecord(id, decide);
   const control = Control.open(id);
   control?.tell({ kind: "changed", fields });
   control?.close();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { formatPorts } from "../src/format/ports.ts";
-import { parseExpose, parsePublish, publishExposed, withoutPorts } from "../src/port-options.ts";
+import { findPorts, parseExpose, parsePublish, publishExposed, withoutPorts } from "../src/port-options.ts";
 
 const any = { protocol: "tcp" as const, hostAddress: "" };
 
@@ -58,7 +58,7 @@ test("--expose and -P", () => {
 test("--publish-rm goes by the container's port, and by the host's where it is given", () => {
   const bindings = ["8080:80", "127.0.0.1:8081:80", "53:53/udp", "53:53"].flatMap(parsePublish);
   const kept = (...wanted: string[]) => {
-    const rest = withoutPorts(bindings, wanted.flatMap(parsePublish), "web").kept;
+    const rest = withoutPorts(bindings, findPorts(bindings, wanted.flatMap(parsePublish), "web"));
     return rest.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
   };
   expect(kept("80")).toEqual(["53/udp", "53/tcp"]);

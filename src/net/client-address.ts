@@ -1,7 +1,7 @@
 /**
  * Whom a container sees at its published ports. The forwarder's sockets in the container's network namespace are bound to
- * the caller's address, and their packets carry a mark. The container's answers carry it too (the sysctls below: <linux
- * Documentation/networking/ip-sysctl.rst>), and what carries it stays in the namespace, where the forwarder gets it.
+ * the caller's address, and their packets carry a mark. The container's answers carry it too (sysctls of runtimespec.ts:
+ * tcp_fwmark_accept, fwmark_reflect), and what carries it stays in the namespace, where the forwarder gets it.
  */
 
 import { unlessErrno } from "../ns/sys/namespace.ts";

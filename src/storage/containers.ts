@@ -235,14 +235,14 @@ export function readRecord(id: string): ContainerRecord | undefined {
 export type RecordChange = Partial<Pick<ContainerRecord, "name" | "restart" | "network" | "ports">>;
 
 /**
- * Gives a container another name, another restart policy, other networks or ports: what `changeOf` says to its record of now,
- * which is returned. Throws ConflictError with Docker's text where the name is taken.
+ * Gives a container another name, another restart policy, other networks or ports: what `decide` says, which sees its
+ * record as it is now. Returns that. Throws ConflictError with Docker's text where the name is taken.
  */
-export function changeRecord(id: string, changeOf: (record: ContainerRecord) => RecordChange): RecordChange {
+export function changeRecord(id: string, decide: (record: ContainerRecord) => RecordChange): RecordChange {
   return withLock("names", () => {
     const record = readRecord(id);
     if (!record) throw new NotFoundError(`No such container: ${id}`);
-    const change = changeOf(record);
+    const change = decide(record);
     const { name = record.name } = change;
     if (name !== record.name) linkName(id, name);
     writeFileAtomic(join(containerDir(id), "container.json"), JSON.stringify({ ...record, ...change }, null, 2));

@@ -110,6 +110,15 @@ requires("/dev/net/tun").describe("with a way out", () => {
       await host.must("rm", none);
     });
 
+    test("ports that are added at the same time are all kept", async () => {
+      const id = await host.must("create", "--name", "many", "starter", "true");
+      const ports = Array.from({ length: 6 }, (_, index) => String(8000 + index));
+      await Promise.all(ports.map((port) => host.must("update", "--publish-add", port, "many")));
+      const bindings = await host.must("inspect", "-f", "{{json .HostConfig.PortBindings}}", id);
+      expect(Object.keys(JSON.parse(bindings))).toEqual(ports.map((port) => `${port}/tcp`));
+      await host.must("rm", "many");
+    });
+
     test("the forwarder is replaced when it is killed, and follows the container to another network", async () => {
       const [address] = await portOf("web", "80");
       const forwarders = host.processes().filter((pid) => comm(pid) === "pod ports");
