@@ -354,7 +354,13 @@ describe("a bad host", () => {
   test("missing fuse-overlayfs and missing slirp4netns say how to get them", async () => {
     const env = { PATH: programs({ "fuse-overlayfs": "", slirp4netns: "" }) };
     const fuse = await host.podWith({ env }, ...run, "--storage-driver", "fuse-overlayfs", "starter", "true");
-    expectError(fuse, 125, /fuse-overlayfs is not installed[\s\S]*hint: install it/);
+    expectError(
+      fuse,
+      125,
+      /fuse-overlayfs is not installed[\s\S]*hint: install it .*, or use --storage-driver overlay/,
+    );
+    const mapped = await host.podWith({ env }, ...run, "--userns", "keep-id", "starter", "true");
+    expectError(mapped, 125, /fuse-overlayfs is not installed\nhint: install it .*: --userns needs it/);
     const slirp = await host.podWith({ env }, "run", "--rm", "starter", "true");
     expectError(slirp, 125, /slirp4netns is not installed[\s\S]*--network none or --network host/);
     expect(await host.leftoversWithoutImages()).toEqual([]);
