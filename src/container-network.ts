@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { Control } from "./control.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { hasEnded, kernelHint, Membership, makeSegment } from "./membership.ts";
-import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
+import {
+  followResolvConf,
+  hostResolvConf,
+  knowsHost,
+  rewriteHosts,
+  rewriteOwnHosts,
+  rewriteResolvConf,
+} from "./name-files.ts";
 import { closeSegment, type Place, plugIn, plugInTap, type Segment, setGateway } from "./net/bridge.ts";
 import { type OwnNetworkPlan, ownDrivers, toOwnNetwork } from "./net/own-network.ts";
 import type { WayOutDriver, WayOutProcess } from "./net/way-out.ts";
@@ -34,6 +41,8 @@ export interface ContainerNetwork {
   join(endpoint: Endpoint): void;
   leave(network: string): void;
   reload(): void;
+  /** The host's resolv.conf has changed, from `before`. Throws PodError where the way out is lost by that. */
+  followHost(before: string): void;
   /** Another container has its network too, and may outlive this one. */
   share(): void;
   release(): void;
@@ -44,6 +53,10 @@ export function networkOf(record: ContainerRecord): ContainerNetwork | undefined
   const { mode } = record.network;
   if (mode === "slirp4netns" || mode === "pasta") return new OwnNetwork(record, mode);
   return mode === "bridge" ? new BridgeNetworks(record) : undefined;
+}
+
+function serversOf(resolvConf: string): string {
+  return resolvConf.match(/^\s*nameserver\s.*$/gm)?.join("\n") ?? "";
 }
 
 /** With `--network container:…`: a descriptor of that one's network namespace. Throws ConflictError where it does not run. */
@@ -81,6 +94,7 @@ class OwnNetwork implements ContainerNetwork {
     this.#segment = makeSegment(this.#plan.mtuBytes);
     this.#start(this.program);
     rewriteResolvConf(this.record, undefined);
+    rewriteOwnHosts(this.record);
   }
 
   connect([userFd, namespaceFd, routeFd]: number[]): void {
@@ -134,6 +148,12 @@ class OwnNetwork implements ContainerNetwork {
 
   reload(): void {
     if (!this.#wayOut) this.startAgain();
+  }
+
+  followHost(before: string): void {
+    followResolvConf(this.record, undefined, before);
+    rewriteOwnHosts(this.record);
+    if (this.#driver.readsResolversOnce && serversOf(before) !== serversOf(hostResolvConf())) this.startAgain();
   }
 
   share(): void {}
@@ -233,6 +253,11 @@ class BridgeNetworks implements ContainerNetwork {
     for (const membership of this.#memberships) {
       if (!membership.network.internal && membership.pidfd === undefined) membership.heal();
     }
+  }
+
+  followHost(before: string): void {
+    followResolvConf(this.record, this.#leading(4)?.network, before);
+    if (this.#leading(4) && !knowsHost(this.record)) rewriteHosts(this.#names); // the first to see it does it for all
   }
 
   share(): void {
