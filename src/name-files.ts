@@ -53,7 +53,7 @@ function toAddress(text: string, record: ContainerRecord): string {
 }
 
 /** Where the container reaches the host; undefined where the host has no address but loopback's, and that is closed. */
-function hostAddressFor(record: ContainerRecord): string | undefined {
+export function hostAddressFor(record: ContainerRecord): string | undefined {
   const { mode, allowHostLoopback, endpoints } = record.network;
   if (mode === "host") return "127.0.0.1";
   if (allowHostLoopback) return toOwn(record)?.addresses[0].gateway;

@@ -119,11 +119,13 @@ export function withFrames(): string[] {
   return binds.flatMap((bind) => ["-v", `${bind}:ro`]);
 }
 
+export const bunInside = `/bun/${basename(process.execPath)}`;
+
 const tree = join(import.meta.dir, "../..");
 
 /** The command that sends `frames` by an interface so many times, and listens after each. */
 export function sendCommand(interfaceName: string, times: number, listenMs: number, frames: Buffer[]): string[] {
-  const program = [`/bun/${basename(process.execPath)}`, "/tree/test/e2e/frames-child.ts"];
+  const program = [bunInside, "/tree/test/e2e/frames-child.ts"];
   return [...program, interfaceName, String(times), String(listenMs), ...frames.map((frame) => frame.toString("hex"))];
 }
 

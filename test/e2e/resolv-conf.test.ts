@@ -89,6 +89,12 @@ requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
     expect(await within("edited", "cat /etc/resolv.conf")).toBe("nameserver 192.0.2.99\n");
   });
 
+  test("a resolver on the host's loopback answers too, as systemd-resolved does", async () => {
+    await outside.serveNames("127.0.0.53", "198.51.100.127");
+    writeResolvConf("nameserver 127.0.0.53\nsearch local.example\n");
+    for (const name of ["bridged", "slirped", "pasted"]) await becomes(name, lookup, /198\.51\.100\.127/);
+  });
+
   test("it follows a link to where that leads, also when the file there is written in place", async () => {
     const there = join(etcDir, "resolver");
     mkdirSync(there);

@@ -5,6 +5,7 @@ import {
   formatAddress,
   formatSubnet,
   freeSubnet,
+  freeSubnet6,
   nth,
   overlap,
   parseAddress,
@@ -79,4 +80,10 @@ test("a free subnet is the first that nobody has", () => {
 
 test("where all are taken it says so in Docker's words", () => {
   expect(() => freeSubnet([subnet("10.0.0.0/8")])).toThrow("could not find an available, non-overlapping IPv4 address");
+});
+
+test("a subnet of IPv6 of one's own is a random /64 of fd00::/8", () => {
+  const [first, second] = [freeSubnet6([]), freeSubnet6([])];
+  expect(formatSubnet(first)).toMatch(/^fd[0-9a-f:]+::\/64$/);
+  expect(overlap(first, second)).toBe(false);
 });
