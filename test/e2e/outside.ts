@@ -1,4 +1,8 @@
-/** What lies outside of containers, made by the test: a network namespace with addresses, servers and ways of its own, in which pod runs. */
+/** What lies outside of containers, made by the test: a network namespace with addresses, servers and an /etc of its own, in which pod runs. */
+
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export const outside4 = "192.0.2.1";
 export const outside6 = "2001:db8::1";
@@ -21,22 +25,32 @@ const setUp = [
 export class Outside {
   private constructor(
     private readonly holder: Bun.Subprocess<"ignore", "pipe", "inherit">,
+    private readonly etcDir: string,
     private readonly servers: Bun.Subprocess[] = [],
   ) {}
 
-  /** `etcDir`: a folder that is its /etc. */
-  static async open({ etcDir }: { etcDir?: string } = {}): Promise<Outside> {
+  static async open(resolvConf = "nameserver 192.0.2.53\n"): Promise<Outside> {
+    const etcDir = mkdtempSync(join(tmpdir(), "etc"));
+    for (const name of ["passwd", "group", "subuid", "subgid", "nsswitch.conf"]) {
+      if (existsSync(join("/etc", name))) copyFileSync(join("/etc", name), join(etcDir, name));
+    }
+    writeFileSync(join(etcDir, "resolv.conf"), resolvConf);
     const space = ["unshare", "--user", "--map-root-user", "--map-auto", "--net", "--mount"];
-    const script = [...(etcDir ? [`mount --bind ${etcDir} /etc`] : []), ...setUp].join("; ");
+    const script = [`mount --bind ${etcDir} /etc`, ...setUp].join("; ");
     const holder = Bun.spawn([...space, "sh", "-ec", script], { stdin: "ignore", stdout: "pipe" });
     const { value } = await holder.stdout.getReader().read();
     if (new TextDecoder().decode(value).trim() !== "ready") throw new Error("no network namespace could be made");
-    return new Outside(holder);
+    return new Outside(holder, etcDir);
   }
 
   /** What starts a program there: for Host.launcher. */
   get launcher(): string[] {
     return ["nsenter", "--target", String(this.holder.pid), "--user", "--net", "--mount", "--preserve-credentials"];
+  }
+
+  /** A file of its /etc. */
+  etc(name: string): string {
+    return join(this.etcDir, name);
   }
 
   /** Runs a shell script there; what it printed. */
@@ -100,6 +114,7 @@ export class Outside {
       child.kill("SIGKILL");
       await child.exited;
     }
+    rmSync(this.etcDir, { recursive: true });
   }
 }
 

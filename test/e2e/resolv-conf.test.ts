@@ -1,17 +1,7 @@
 /** The host gets other resolvers and another address while containers run: a VPN comes up, a laptop changes its Wi-Fi. */
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Host, requires } from "./harness.ts";
 import { Outside } from "./outside.ts";
@@ -20,15 +10,10 @@ setDefaultTimeout(60_000);
 
 requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
   const host = new Host();
-  const etcDir = mkdtempSync(join(tmpdir(), "etc"));
   let outside: Outside;
 
   beforeAll(async () => {
-    for (const name of ["passwd", "group", "subuid", "subgid", "nsswitch.conf"]) {
-      if (existsSync(join("/etc", name))) copyFileSync(join("/etc", name), join(etcDir, name));
-    }
-    writeResolvConf("nameserver 192.0.2.53\nsearch home.example\n");
-    outside = await Outside.open({ etcDir });
+    outside = await Outside.open("nameserver 192.0.2.53\nsearch home.example\n");
     await outside.sh("ip address add 192.0.2.53/24 dev out0; ip address add 192.0.2.54/24 dev out0");
     await Promise.all([
       outside.serveNames("192.0.2.53", "198.51.100.53"),
@@ -46,7 +31,6 @@ requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
   afterAll(async () => {
     await host.close();
     await outside.close();
-    rmSync(etcDir, { recursive: true });
   });
 
   const networks = [
@@ -58,8 +42,8 @@ requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
   ] as const;
   /** As programs do it: by a rename. */
   const writeResolvConf = (text: string) => {
-    writeFileSync(join(etcDir, "resolv.conf.new"), text);
-    renameSync(join(etcDir, "resolv.conf.new"), join(etcDir, "resolv.conf"));
+    writeFileSync(outside.etc("resolv.conf.new"), text);
+    renameSync(outside.etc("resolv.conf.new"), outside.etc("resolv.conf"));
   };
   const within = async (name: string, script: string) => (await host.pod("exec", name, "sh", "-c", script)).stdout;
   const becomes = async (name: string, script: string, pattern: RegExp) => {
@@ -96,11 +80,11 @@ requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
   });
 
   test("it follows a link to where that leads, also when the file there is written in place", async () => {
-    const there = join(etcDir, "resolver");
+    const there = outside.etc("resolver");
     mkdirSync(there);
     writeFileSync(join(there, "resolv.conf"), "nameserver 192.0.2.54\nsearch linked.example\n");
-    symlinkSync("resolver/resolv.conf", join(etcDir, "link"));
-    renameSync(join(etcDir, "link"), join(etcDir, "resolv.conf"));
+    symlinkSync("resolver/resolv.conf", outside.etc("link"));
+    renameSync(outside.etc("link"), outside.etc("resolv.conf"));
     await becomes("bridged", "cat /etc/resolv.conf", /search linked\.example/);
     writeFileSync(join(there, "resolv.conf"), "nameserver 192.0.2.54\nsearch written.example\n");
     await becomes("bridged", "cat /etc/resolv.conf", /search written\.example/);
