@@ -5,7 +5,14 @@ import { Control } from "./control.ts";
 import { inCopy } from "./copies.ts";
 import { ConflictError, PodError } from "./errors.ts";
 import { hasEnded, kernelHint, Membership, makeSegment } from "./membership.ts";
-import { rewriteHosts, rewriteResolvConf } from "./name-files.ts";
+import {
+  followResolvConf,
+  hostResolvConf,
+  knowsHost,
+  rewriteHosts,
+  rewriteOwnHosts,
+  rewriteResolvConf,
+} from "./name-files.ts";
 import { closeSegment, type Place, plugIn, plugInTap, type Segment, setGateway } from "./net/bridge.ts";
 import { type OwnNetworkPlan, ownDrivers, toOwnNetwork } from "./net/own-network.ts";
 import type { WayOutDriver, WayOutProcess } from "./net/way-out.ts";
@@ -38,6 +45,8 @@ export interface ContainerNetwork {
   join(endpoint: Endpoint): void;
   leave(network: string): void;
   reload(): void;
+  /** The host's resolv.conf has changed, from `before`. Throws PodError where the way out is lost by that. */
+  followHost(before: string): void;
   /** Another container has its network too, and may outlive this one. */
   share(): void;
   /** What comes back waits until nothing is left of it. */
@@ -57,6 +66,10 @@ export function networkOf(record: ContainerRecord): ContainerNetwork | undefined
   const { mode } = record.network;
   if (mode === "slirp4netns" || mode === "pasta") return new OwnNetwork(record, mode);
   return mode === "bridge" ? new BridgeNetworks(record) : undefined;
+}
+
+function serversOf(resolvConf: string): string {
+  return resolvConf.match(/^\s*nameserver\s.*$/gm)?.join("\n") ?? "";
 }
 
 /** With `--network container:…`: a descriptor of that one's network namespace. Throws ConflictError where it does not run. */
@@ -95,6 +108,7 @@ class OwnNetwork implements ContainerNetwork {
     this.#segment = makeSegment(this.#plan.mtuBytes);
     this.#start(this.program);
     rewriteResolvConf(this.record, undefined);
+    rewriteOwnHosts(this.record);
   }
 
   connect([userFd, namespaceFd, routeFd]: number[]): void {
@@ -151,6 +165,12 @@ class OwnNetwork implements ContainerNetwork {
 
   reload(): void {
     if (!this.#wayOut) this.startAgain();
+  }
+
+  followHost(before: string): void {
+    followResolvConf(this.record, undefined, before);
+    rewriteOwnHosts(this.record);
+    if (this.#driver.readsResolversOnce && serversOf(before) !== serversOf(hostResolvConf())) this.startAgain();
   }
 
   share(): void {}
@@ -258,6 +278,11 @@ class BridgeNetworks implements ContainerNetwork {
     for (const membership of this.#memberships) {
       if (!membership.network.internal && membership.pidfd === undefined) membership.heal();
     }
+  }
+
+  followHost(before: string): void {
+    followResolvConf(this.record, this.#leading(4)?.network, before);
+    if (this.#leading(4) && !knowsHost(this.record)) rewriteHosts(this.#names); // the first to see it does it for all
   }
 
   share(): void {

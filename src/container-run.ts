@@ -10,6 +10,7 @@ import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
 import { toInitWish } from "./init-wish.ts";
 import { logAttributes } from "./log-options.ts";
+import { followResolvConf } from "./name-files.ts";
 import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
@@ -25,6 +26,7 @@ import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
 import { PublishedPorts } from "./published-ports.ts";
+import { ResolvConfWatch } from "./resolv-conf-watch.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
@@ -57,6 +59,7 @@ export class ContainerRun {
   private network: ContainerNetwork | undefined;
   private awaitNetworkEnd = () => {};
   private ports: PublishedPorts | undefined;
+  private resolvConf: ResolvConfWatch | undefined;
   private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
@@ -131,6 +134,7 @@ export class ContainerRun {
     close(channel);
 
     this.startedAtMs = performance.now();
+    if (record.network.mode !== "container") this.resolvConf = new ResolvConfWatch();
     this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
@@ -267,6 +271,7 @@ export class ContainerRun {
       { fd: this.signals, action: () => this.endWithSession() },
     ];
     for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
+    if (this.resolvConf) watched.push({ fd: this.resolvConf.fd, action: () => this.followHost() });
     if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.startAgain() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
@@ -344,6 +349,17 @@ export class ContainerRun {
   private networkEnded(pidfd: number): void {
     try {
       this.network!.startAgain(pidfd);
+    } catch (error) {
+      this.noteError(`${networkLostText}: ${formatError(error)}`);
+    }
+  }
+
+  private followHost(): void {
+    const before = this.resolvConf!.changedFrom();
+    if (before === undefined) return;
+    try {
+      if (this.network) this.network.followHost(before);
+      else followResolvConf(this.container.record, undefined, before);
     } catch (error) {
       this.noteError(`${networkLostText}: ${formatError(error)}`);
     }
@@ -483,6 +499,7 @@ export class ContainerRun {
 
   private cleanUp(): void {
     this.health?.stop();
+    this.resolvConf?.close();
     for (const fd of this.namespaces.splice(0)) close(fd);
     this.ports?.release();
     this.awaitNetworkEnd = this.network?.release() ?? (() => {});

@@ -41,7 +41,7 @@ function toHosts(record: ContainerRecord): string {
     "ff02::1\tip6-allnodes",
     "ff02::2\tip6-allrouters",
     ...extra,
-    ...(mode === "bridge" || mode === "none" ? [] : hostLines(hostAddressFor(record))),
+    ...(mode === "host" ? hostLines(hostAddressFor(record)) : []),
     ...(mode === "bridge" ? [] : [`${own}\t${names.join(" ")}`]),
   ].join("\n")}\n`;
 }
@@ -53,7 +53,7 @@ function toAddress(text: string, record: ContainerRecord): string {
 }
 
 /** Where the container reaches the host; undefined where the host has no address but loopback's, and that is closed. */
-function hostAddressFor(record: ContainerRecord): string | undefined {
+export function hostAddressFor(record: ContainerRecord): string | undefined {
   const { mode, allowHostLoopback, endpoints } = record.network;
   if (mode === "host") return "127.0.0.1";
   if (allowHostLoopback) return toOwn(record)?.addresses[0].gateway;
@@ -74,9 +74,14 @@ function hostLines(address: string | undefined): string[] {
   return address === undefined ? [] : [`${address}\thost.docker.internal host.containers.internal`];
 }
 
+export const resolvConfPath = "/etc/resolv.conf";
+
+export function hostResolvConf(): string {
+  return existsSync(resolvConfPath) ? readFileSync(resolvConfPath, "utf8") : "";
+}
+
 /** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's unless given. */
-export function toResolvConf(record: ContainerRecord, network?: NetworkRecord): string {
-  const host = existsSync("/etc/resolv.conf") ? readFileSync("/etc/resolv.conf", "utf8") : "";
+export function toResolvConf(record: ContainerRecord, network?: NetworkRecord, host = hostResolvConf()): string {
   const { mode, dns } = record.network;
   const own = toOwn(record);
   if (!own && mode !== "bridge" && !dns) return host;
@@ -107,6 +112,25 @@ function ownResolver(resolver: string | undefined, mode: string, hosts: string[]
 /** `network`: the one that leads out. When the container starts: the host's file may have changed since it was made. */
 export function rewriteResolvConf(record: ContainerRecord, network: NetworkRecord | undefined): void {
   writeInPlace(join(containerDir(record.id), "resolv.conf"), () => toResolvConf(record, network));
+}
+
+/** The host's has changed, from `before`, while the container runs. What the container has written itself stays. */
+export function followResolvConf(record: ContainerRecord, network: NetworkRecord | undefined, before: string): void {
+  writeInPlace(join(containerDir(record.id), "resolv.conf"), (text) =>
+    text === toResolvConf(record, network, before) ? toResolvConf(record, network) : text,
+  );
+}
+
+/** The host has perhaps another address than when the container with a network of its own was made. */
+export function rewriteOwnHosts(record: ContainerRecord): void {
+  const lines = hostLines(hostAddressFor(record));
+  writeInPlace(join(containerDir(record.id), "hosts"), (text) => replaceMarked(text, lines));
+}
+
+/** The hosts file of a member of networks names the host by the address that it has now. */
+export function knowsHost({ id }: ContainerRecord): boolean {
+  const [line] = hostLines(hostAddress());
+  return line === undefined || readFileSync(join(containerDir(id), "hosts"), "utf8").includes(line);
 }
 
 const mark = "\t# pod"; // ends the lines that are ours; all others stay

@@ -28,6 +28,7 @@ import {
   smallestMtuBytes6,
 } from "./net/way-out.ts";
 import { existsSync, readFileSync } from "./ns/sys/fs.ts";
+import { canPing } from "./ns/sys/socket.ts";
 import type { Endpoint } from "./storage/containers.ts";
 import { recordNetworkEvent } from "./storage/events.ts";
 import { withLock } from "./storage/files.ts";
@@ -118,6 +119,12 @@ function takenSubnets(networks: NetworkRecord[]): { routes: Subnet[]; networks: 
 export function hostAddress(): string | undefined {
   const address = withNetlink(mainAddress);
   return address && formatAddress(address);
+}
+
+/** Why the ways out can't send pings, and what lets them; undefined where they can. */
+export function missingForPing(): string | undefined {
+  if (canPing()) return undefined;
+  return "the host's net.ipv4.ping_group_range leaves you out: sudo sysctl -w 'net.ipv4.ping_group_range=0 2147483647'";
 }
 
 /** proc(5): of each address of IPv6 a line; loopback has one. */

@@ -5,6 +5,7 @@ import { config } from "./config.ts";
 import { remove } from "./container.ts";
 import { chooseDriver, driverFile, probedDriver } from "./driver.ts";
 import { ConflictError } from "./errors.ts";
+import { missingForPing } from "./networks.ts";
 import { planCgroup } from "./ns/cgroup.ts";
 import { readFileSync, rmSync } from "./ns/sys/fs.ts";
 import { repairContainers } from "./repair.ts";
@@ -35,6 +36,7 @@ export function systemInfo() {
     CgroupDriver: cgroup.path === undefined ? "none" : "cgroupfs",
     CgroupParent: cgroup.path?.replace(/\/[^/]*$/, ""),
     CgroupMissing: cgroup.missing,
+    PingMissing: missingForPing(),
     KernelVersion: release(),
     OperatingSystem: operatingSystem(),
     OSType: build.os,

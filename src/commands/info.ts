@@ -38,6 +38,7 @@ function toText(info: Info): string {
     ...(info.DriverMissing ? [`  For a better one: ${info.DriverMissing}`] : []),
     ` Cgroup Driver: ${info.CgroupDriver}`,
     `  ${info.CgroupParent ? `Below: ${info.CgroupParent}` : `Missing: ${info.CgroupMissing}`}`,
+    ` Ping: ${info.PingMissing ? `other containers only: ${info.PingMissing}` : "containers and what is outside"}`,
     ` Rootless: ${info.Rootless}`,
     ` User IDs: ${mappingText(info.UIDMappings)}`,
     ` Group IDs: ${mappingText(info.GIDMappings)}`,

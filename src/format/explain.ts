@@ -23,7 +23,7 @@ export function formatExplanation({
     ["namespaces", [linux.namespaces.map(({ type }) => type).join(", ")]],
     ["id maps", maps(linux)],
     ["control group", cgroupSteps(cgroup)],
-    ["network", [network.command?.join(" ") ?? (network.networks.join(", ") || network.mode)]],
+    ["network", [network.command?.join(" ") ?? (network.networks.join(", ") || network.mode), ...hostSteps(network)]],
     ["host name", [spec.hostname ?? ""]],
     ["mounts", spec.mounts.map(mount)],
     ["devices", [linux.devices.map(({ path }) => path).join(" ")]],
@@ -65,6 +65,15 @@ function cgroupSteps({ path, missing }: Explanation["cgroup"]): string[] {
     "the first process is born in it: clone3",
     "`pause` and `commit` write to its cgroup.freeze",
   ];
+}
+
+/** Docker Desktop's users expect the host's loopback there. */
+function hostSteps({ host }: Explanation["network"]): string[] {
+  if (!host) return [];
+  const name = `host.docker.internal is ${host.address}`;
+  if (host.hasLoopback) return [`${name}, the host with its loopback`];
+  const options = "--network slirp4netns:allow_host_loopback=true, or network create -o allow_host_loopback=true";
+  return [`${name}; what listens on the host's 127.0.0.1 alone is out of reach: ${options} opens it`];
 }
 
 function mount({ destination, type, source, options }: RuntimeMount): string {

@@ -124,7 +124,8 @@ function toRules({ hardware, addresses, resolvers }: GuardedPort): Expression[][
 
 /**
  * slirp4netns and pasta connect to what a packet says, also where a container has made one that no kernel would send: to the
- * host's loopback under any of its names. And a resolver's address they replace by that of the host's, whatever the port.
+ * host's loopback under any of its names. And old ones (libslirp 4.4) replace the resolver's address by that of the host's for
+ * any port, which may be loopback's too.
  */
 function hostRules4(addresses: Buffer[], resolvers: Buffer[]): Expression[][] {
   const to = (bytes: Uint8Array) => [...etherType(0x0800), ...compare(NETWORK, 16, bytes)];

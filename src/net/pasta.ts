@@ -31,6 +31,7 @@ export const pasta: WayOutDriver = {
   failure: (logFile) => pastaFailure(readText(logFile)),
   commandLine: (plan) => ["pasta", ...toArguments(plan)],
   resolvers: ({ subnet }) => [resolverOf(parseSubnet(subnet)!)],
+  readsResolversOnce: true,
 };
 
 /** It has no descriptor that ends it, but it is ours alone, and ends with us. In the foreground it is our child, and has sandboxed itself all the same. */

@@ -36,6 +36,7 @@ export const slirp4netns: WayOutDriver = {
   failure: (logFile) => slirpFailure(readText(logFile)),
   commandLine: (plan) => ["slirp4netns", ...toArguments(plan)],
   resolvers: ({ subnet, ipv6 }) => [resolverOf(parseSubnet(subnet)!), ...(ipv6 ? [resolver6] : [])],
+  readsResolversOnce: false,
 };
 
 function start(request: WayOutRequest): WayOutProcess & { exitFd: number } {

@@ -73,6 +73,8 @@ export interface WayOutDriver {
   commandLine(plan: WayOutPlan): string[];
   /** Addresses that it replaces by those of the host's resolvers. */
   resolvers(plan: WayOutPlan): string[];
+  /** It does not see when the host gets others. */
+  readsResolversOnce: boolean;
 }
 
 export function openLog(path: string): number {

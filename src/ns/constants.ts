@@ -131,7 +131,12 @@ export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+export const F_NOTIFY = 1026;
 export const F_SETPIPE_SZ = 1031;
+export const DN_MODIFY = 2;
+export const DN_CREATE = 4;
+export const DN_RENAME = 0x10;
+export const DN_MULTISHOT = 0x80000000;
 
 // <sys/mman.h>, madvise(2), memfd_create(2)
 export const MADV_DOFORK = 11;

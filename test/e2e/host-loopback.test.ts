@@ -15,7 +15,7 @@ requires("/dev/net/tun").describe("the host's loopback", () => {
   let outside: Outside;
 
   beforeAll(async () => {
-    outside = await Outside.open();
+    outside = await Outside.open("nameserver 127.0.0.1\n");
     await Promise.all([
       outside.serve("[::]", open, "for all"),
       outside.serve("127.0.0.1", inner4, "for the host alone"),
@@ -90,9 +90,12 @@ requires("/dev/net/tun").describe("the host's loopback", () => {
   );
 
   test("is out of reach by the resolver's address, which answers for names alone", async () => {
-    await outside.sh(`ip address add 192.0.2.53/32 dev lo`);
-    const script = "get 10.99.1.3 8080; get 10.0.2.3 8080; echo end";
-    for (const network of ["both", "slirp4netns", "pasta"]) expect((await sh(network, script)).stdout).toBe("end\n");
+    await outside.serveNames("127.0.0.1", "198.51.100.1");
+    for (const network of ["both", "slirp4netns", "pasta"]) {
+      const resolver = network === "both" ? "10.99.1.3" : "10.0.2.3";
+      const script = `nslookup name.example 2>&1 | grep -c 198.51.100.1; get ${resolver} ${inner4}`;
+      expect((await sh(network, script)).stdout).toBe("1\n");
+    }
   });
 
   test.each([

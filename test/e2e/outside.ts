@@ -1,4 +1,8 @@
-/** What lies outside of containers, made by the test: a network namespace with addresses, servers and ways of its own, in which pod runs. */
+/** What lies outside of containers, made by the test: a network namespace with addresses, servers and an /etc of its own, in which pod runs. */
+
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export const outside4 = "192.0.2.1";
 export const outside6 = "2001:db8::1";
@@ -21,20 +25,32 @@ const setUp = [
 export class Outside {
   private constructor(
     private readonly holder: Bun.Subprocess<"ignore", "pipe", "inherit">,
+    private readonly etcDir: string,
     private readonly servers: Bun.Subprocess[] = [],
   ) {}
 
-  static async open(): Promise<Outside> {
-    const space = ["unshare", "--user", "--map-root-user", "--map-auto", "--net"];
-    const holder = Bun.spawn([...space, "sh", "-ec", setUp.join("; ")], { stdin: "ignore", stdout: "pipe" });
+  static async open(resolvConf = "nameserver 192.0.2.53\n"): Promise<Outside> {
+    const etcDir = mkdtempSync(join(tmpdir(), "etc"));
+    for (const name of ["passwd", "group", "subuid", "subgid", "nsswitch.conf"]) {
+      if (existsSync(join("/etc", name))) copyFileSync(join("/etc", name), join(etcDir, name));
+    }
+    writeFileSync(join(etcDir, "resolv.conf"), resolvConf);
+    const space = ["unshare", "--user", "--map-root-user", "--map-auto", "--net", "--mount"];
+    const script = [`mount --bind ${etcDir} /etc`, ...setUp].join("; ");
+    const holder = Bun.spawn([...space, "sh", "-ec", script], { stdin: "ignore", stdout: "pipe" });
     const { value } = await holder.stdout.getReader().read();
     if (new TextDecoder().decode(value).trim() !== "ready") throw new Error("no network namespace could be made");
-    return new Outside(holder);
+    return new Outside(holder, etcDir);
   }
 
   /** What starts a program there: for Host.launcher. */
   get launcher(): string[] {
-    return ["nsenter", "--target", String(this.holder.pid), "--user", "--net", "--preserve-credentials"];
+    return ["nsenter", "--target", String(this.holder.pid), "--user", "--net", "--mount", "--preserve-credentials"];
+  }
+
+  /** A file of its /etc. */
+  etc(name: string): string {
+    return join(this.etcDir, name);
   }
 
   /** Runs a shell script there; what it printed. */
@@ -58,6 +74,22 @@ export class Outside {
     return this.#serve(address, port, `() => new Response(${JSON.stringify(`${text}\n`)})`);
   }
 
+  /** Answers each query for names there, with `address`. */
+  async serveNames(at: string, address: string): Promise<void> {
+    const answer = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, ...address.split(".").map(Number)]; // RFC 1035: an A record
+    const program = `
+      const reply = (query) => {
+        const end = query.indexOf(0, 12) + 5; // of the question
+        const isA = query[end - 3] === 1;
+        return Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0]),
+          query.subarray(12, end), Buffer.from(isA ? ${JSON.stringify(answer)} : [])]);
+      };
+      const data = (socket, query, port, from) => void socket.send(reply(query), port, from);
+      await Bun.udpSocket({ hostname: "${at}", port: 53, socket: { data } });
+      console.log("ready");`;
+    await this.#start([process.execPath, "--eval", program]);
+  }
+
   /** Answers each with the address from which the request came. */
   echoCallers(address: string, port: number): Promise<void> {
     const caller = "server.requestIP(request).address.replace('::ffff:', '')";
@@ -67,8 +99,12 @@ export class Outside {
   async #serve(address: string, port: number, fetch: string): Promise<void> {
     const hostname = JSON.stringify(address.replace(/^\[(.*)\]$/, "$1"));
     const program = `Bun.serve({ hostname: ${hostname}, port: ${port}, fetch: ${fetch} }); console.log("ready");`;
-    const command = [...this.launcher, process.execPath, "--eval", program];
-    const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe" });
+    await this.#start([process.execPath, "--eval", program]);
+  }
+
+  /** Until it says that it is ready. */
+  async #start(command: string[]): Promise<void> {
+    const child = Bun.spawn([...this.launcher, ...command], { stdin: "ignore", stdout: "pipe" });
     this.servers.push(child);
     await child.stdout.getReader().read();
   }
@@ -78,6 +114,7 @@ export class Outside {
       child.kill("SIGKILL");
       await child.exited;
     }
+    rmSync(this.etcDir, { recursive: true });
   }
 }
 

@@ -48,6 +48,12 @@ test("a guard is one batch, of which the last change alone is acknowledged", () 
   expect(acknowledged).toEqual([messages.length - 2]);
 });
 
+test("a guard's rules are appended: the kernel puts others before those that are there", () => {
+  const port = { name: "v1", hardware: Buffer.from("0242ac110002", "hex"), addresses: [parseAddress("10.88.0.4")!] };
+  const rules = parseMessages(Buffer.concat(guardMessages(port, 1))).filter(({ type }) => (type & 0xff) === 6); // NFT_MSG_NEWRULE
+  expect(rules.map(({ flags }) => flags & 0x800)).toEqual([0x800, 0x800, 0x800]); // NLM_F_APPEND
+});
+
 test("a guard has rules for IPv6 only where its member has such an address", () => {
   const hardware = Buffer.from("0242ac110002", "hex");
   const newRule = (10 << 8) | 6; // NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWRULE

@@ -5,6 +5,7 @@ import {
   formatAddress,
   formatSubnet,
   freeSubnet,
+  freeSubnet6,
   nth,
   overlap,
   parseAddress,
@@ -86,4 +87,10 @@ test("where a VPN has all of 10.0.0.0/8 there are Docker's pools", () => {
 test("where all are taken it says so in Docker's words", () => {
   const all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(subnet);
   expect(() => freeSubnet(all)).toThrow("could not find an available, non-overlapping IPv4 address");
+});
+
+test("a subnet of IPv6 of one's own is a random /64 of fd00::/8", () => {
+  const [first, second] = [freeSubnet6([]), freeSubnet6([])];
+  expect(formatSubnet(first)).toMatch(/^fd[0-9a-f:]+::\/64$/);
+  expect(overlap(first, second)).toBe(false);
 });

@@ -4,7 +4,12 @@ import { SyscallError } from "../../errors.ts";
 import {
   AF_UNIX,
   AT_FDCWD,
+  DN_CREATE,
+  DN_MODIFY,
+  DN_MULTISHOT,
+  DN_RENAME,
   F_GETFL,
+  F_NOTIFY,
   F_SETFL,
   F_SETPIPE_SZ,
   IN_CREATE,
@@ -258,6 +263,12 @@ export function forgetChanges(fd: number): void {
 /** signalfd(2), non-blocking; the signals must be blocked first (setSignalMask). */
 export function signalFd(signals: number[]): number {
   return check("signalfd", c.signalfd4(-1, signalSet(signals), signalSetBytes, O_CLOEXEC | O_NONBLOCK));
+}
+export const SIGIO = 29;
+/** fcntl(2) F_NOTIFY: from now on this process gets SIGIO when a file in the directory appears or changes, until that is closed. */
+export function notifyOfChanges(directoryFd: number): void {
+  const events = DN_MODIFY | DN_CREATE | DN_RENAME | DN_MULTISHOT;
+  check("fcntl", c.fcntl(directoryFd, F_NOTIFY, events), "F_NOTIFY");
 }
 /** The next pending signal; undefined where there is none. `fromKernel`: a terminal's or a fault's, not kill(2)'s. */
 export function readSignal(fd: number): { signal: number; fromKernel: boolean } | undefined {

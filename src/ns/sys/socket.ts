@@ -13,6 +13,7 @@ export interface Endpoint {
 export type Protocol = "tcp" | "udp";
 
 // <asm-generic/socket.h>, <linux/in.h>, <linux/in6.h>, <linux/tcp.h>, <asm-generic/errno.h>
+const IPPROTO_ICMP = 1;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
@@ -54,6 +55,14 @@ export function listenOn(protocol: Protocol, endpoint: Endpoint, what: string): 
     c.close(fd);
     throw error;
   }
+}
+
+/** icmp(7): whether this process may send pings without privilege, which net.ipv4.ping_group_range decides. */
+export function canPing(): boolean {
+  const fd = c.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+  if (fd === -1) return false;
+  c.close(fd);
+  return true;
 }
 
 function setOption(fd: number, level: number, option: number, value = 1): void {
