@@ -25,6 +25,7 @@ import { type ContainerMount, formerMounts } from "./container-mount.ts";
 import { recordContainerEvent } from "./events.ts";
 import { makeTemporaryDir, readJson, removeTree, withLock, withReserve, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
+import { processTag } from "./tags.ts";
 
 /** What the user asked for, complete: `container.json`. Written before anything runs; rename and update change it. */
 export interface ContainerRecord {
@@ -437,11 +438,11 @@ export function identify(pid: number): ProcessIdentity {
  * caller made sure that nothing runs.
  */
 export function deleteContainer(record: ContainerRecord): () => void {
-  const trash = withReserve(makeTemporaryDir);
+  const trash = join(paths.temporary, processTag());
   withLock("names", () => {
     const current = readRecord(record.id) ?? record; // it may have got another name
     if (existsSync(containerDir(record.id))) {
-      withReserve(() => renameSync(containerDir(record.id), join(trash, record.id)));
+      withReserve(() => renameSync(containerDir(record.id), trash));
       recordContainerEvent("destroy", current);
     }
     for (const name of new Set([record.name, current.name])) {
@@ -453,9 +454,9 @@ export function deleteContainer(record: ContainerRecord): () => void {
 
 /** The same for one whose record is damaged. */
 export function deleteDamaged(id: string): () => void {
-  const trash = withReserve(makeTemporaryDir);
+  const trash = join(paths.temporary, processTag());
   withLock("names", () => {
-    if (existsSync(containerDir(id))) renameSync(containerDir(id), join(trash, id));
+    if (existsSync(containerDir(id))) withReserve(() => renameSync(containerDir(id), trash));
     for (const name of readdirSync(paths.names)) {
       if (readName(name) === id) rmSync(join(paths.names, name), { force: true });
     }
