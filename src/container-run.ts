@@ -100,16 +100,17 @@ export class ContainerRun {
     this.cgroup = init.cgroup;
     this.network = networkOf(record);
     this.ports = this.openPorts(record);
+    const { user, init: reaper, args } = record.process;
+    const spec = this.writeSpec();
+    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.prepareMounts(this.rootfs.path);
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
+    tellInit(channel, {}); // the root file system is there
 
-    const { user, init: reaper, args } = record.process;
-    const spec = this.writeSpec();
-    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
     this.network?.prepare();
     const { fds } = receiveFromInit(channel);
     if (this.network) this.network.connect(fds);

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { keptIdMap } from "./keep-id.ts";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
-import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
+import { commonDevices, commonMounts, countIds, type IdMapping, type RuntimeMount, type RuntimeSpec } from "./spec.ts";
 import type { ContainerMount } from "./storage/container-mount.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { volumeData } from "./storage/volumes.ts";
@@ -66,10 +66,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
         ...(newNetwork ? [{ type: "network" as const }] : []),
       ],
       ...idMappings(record, host),
-      devices: ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
-        type: "c",
-        path: `/dev/${name}`,
-      })),
+      devices: commonDevices,
       maskedPaths,
       readonlyPaths,
       sysctl: newNetwork ? networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1) : {},
@@ -89,10 +86,6 @@ function oneToOne(mappings: IdMapping[]): IdMapping[] {
   return mappings.map(({ containerID, size }) => ({ containerID, hostID: containerID, size }));
 }
 
-function countIds(mappings: IdMapping[]): number {
-  return mappings.reduce((sum, { size }) => sum + size, 0);
-}
-
 /**
  * As Docker sets them: any user may ping and listen on low ports, in a network that is the container's own. The kernel
  * compares the host's ids: `first` is who is the caller there, whose id comes before the subordinate ones.
@@ -104,28 +97,14 @@ function networkSysctls(first: number, last: number): Record<string, string> {
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */
 function systemMounts(record: ContainerRecord, gids: number, newNetwork: boolean): RuntimeMount[] {
   const quiet = ["nosuid", "noexec", "nodev"];
-  const terminalGroup = gids > 5 ? ["gid=5"] : []; // with one mapped id there is no group 5
   return [
-    { destination: "/proc", type: "proc", source: "proc", options: quiet },
-    {
-      destination: "/dev",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...terminalGroup],
-    },
+    ...commonMounts(gids),
     newNetwork
       ? { destination: "/sys", type: "sysfs", source: "sysfs", options: [...quiet, "ro"] }
       : { destination: "/sys", type: "bind", source: "/sys", options: ["rbind", ...quiet, "rro"] }, // sysfs belongs to the network namespace's owner
     ...(newNetwork
       ? [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "relatime", "ro"] }]
       : []),
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
     {
       destination: "/dev/shm",
       type: "tmpfs",

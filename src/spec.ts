@@ -136,6 +136,38 @@ export interface RuntimeMount {
   options: string[];
 }
 
+const quiet = ["nosuid", "noexec", "nodev"];
+
+/** With these every container begins: OCI defaults (config-linux.md) with Docker's options. `gids`: how many are mapped. */
+export function commonMounts(gids: number): RuntimeMount[] {
+  const terminalGroup = gids > 5 ? ["gid=5"] : []; // with one mapped id there is no group 5
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: quiet },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...terminalGroup],
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
+  ];
+}
+
+export const commonDevices = ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
+  type: "c" as const,
+  path: `/dev/${name}`,
+}));
+
+export function countIds(mappings: IdMapping[]): number {
+  return mappings.reduce((sum, { size }) => sum + size, 0);
+}
+
 /** user_namespaces(7): ids inside from `containerID` on are the outer ones from `hostID` on. */
 export interface IdMapping {
   containerID: number;

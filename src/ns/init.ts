@@ -3,6 +3,7 @@
  * becomes the user's program. Synchronous throughout: the engine's I/O threads would keep the old mount namespace.
  */
 
+import { config } from "../config.ts";
 import type { RuntimeSpec } from "../spec.ts";
 import {
   AF_NETLINK,
@@ -15,7 +16,7 @@ import {
   SOCK_RAW,
 } from "./constants.ts";
 import { becomeProgram, orReport, type ProgramReport } from "./program.ts";
-import { enterRootfs } from "./rootfs.ts";
+import { type CommonMounts, enterRootfs, mountCommon } from "./rootfs.ts";
 import { receive, send } from "./stage.ts";
 import { socket } from "./sys/descriptor.ts";
 import { close, open } from "./sys/file.ts";
@@ -27,7 +28,7 @@ import { becomeRoot } from "./userns.ts";
 /** The monitor's part; here, since what it loads before it has entered the user's namespace must be little. */
 export { forkInCgroup } from "./cgroup.ts";
 
-/** Monitor → init, first: the root file system is mounted, and this is what will run. */
+/** Monitor → init, first: this is what will run. The next message says that the root file system is mounted. */
 export interface InitRequest {
   spec: RuntimeSpec;
   /** The user as given, for the container's own passwd file. */
@@ -48,28 +49,27 @@ export function runInit(channel: number): never {
   setUmask(0o022); // the caller's own is not to close what init makes: mount points, the working directory
   return orReport(channel, (at) => {
     send(channel, { kind: "waiting" } satisfies InitReport);
+    if (!receive(channel)) exitNow(1); // its ids could not be mapped
+
+    at("become root of the container's user namespace");
+    becomeRoot();
+    const common = mountCommon(config.dataDir, at);
     const request = receive<InitRequest>(channel)?.message;
     if (!request) exitNow(1); // the command found nothing to run
-    initialise(channel, request, at);
+    initialise(channel, request, common, at);
   });
 }
 
 /** The order is the design: each step needs what stands above it, or must come before what stands below. */
-function initialise(channel: number, request: InitRequest, at: (step: string) => void): never {
+function initialise(channel: number, request: InitRequest, common: CommonMounts, at: (step: string) => void): never {
   const { spec } = request;
   const newNetwork = spec.linux.namespaces.some(({ type, path }) => type === "network" && !path);
-
-  at("become root of the container's user namespace");
-  becomeRoot();
 
   at("make the network namespace");
   if (newNetwork) unshare(CLONE_NEWNET, "new network namespace");
   const netlink = socket(AF_NETLINK, SOCK_RAW); // to change the network namespace from outside
   sendNamespaces(channel, { kind: "namespaces" }, ["user", "net"], [netlink]);
   setDumpable(false); // nobody inside reads this process's memory or descriptors through /proc
-
-  at("leave the monitor's mounts");
-  mount("none", "/", "", MS_REC | (spec.linux.rootfsPropagation === "slave" ? MS_SLAVE : MS_PRIVATE)); // the root file system has come by propagation
 
   at("leave the host's session");
   setSid();
@@ -87,7 +87,13 @@ function initialise(channel: number, request: InitRequest, at: (step: string) =>
     setInterfaceUp("lo");
   }
 
-  enterRootfs(spec, at);
+  at("wait for the root file system");
+  if (!receive(channel)) exitNow(1); // it could not be mounted
+
+  at("leave the monitor's mounts");
+  mount("none", "/", "", MS_REC | (spec.linux.rootfsPropagation === "slave" ? MS_SLAVE : MS_PRIVATE)); // the root file system has come by propagation
+
+  enterRootfs(spec, common, at);
 
   becomeProgram(channel, { ...request, process: spec.process, isFirst: true }, at, () =>
     sendNamespaces(channel, { kind: "ready" }, ["user", "pid", "net", "ipc", "uts", "cgroup", "mnt"]),

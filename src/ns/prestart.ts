@@ -16,7 +16,7 @@ import {
   MS_SLAVE,
 } from "./constants.ts";
 import type * as init from "./init.ts";
-import { load } from "./stage.ts";
+import { load, send } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, writeText } from "./sys/file.ts";
 import { closeInherited, type fork, setTitle, takeDescriptors } from "./sys/fork.ts";
@@ -113,5 +113,6 @@ export function startInit(
     const lines = ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
+  send(channel, {}); // it has its ids
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
 }

@@ -5,7 +5,7 @@
  */
 
 import { CommandError, PodError } from "../errors.ts";
-import type { RuntimeMount, RuntimeSpec } from "../spec.ts";
+import { commonDevices, commonMounts, countIds, type RuntimeMount, type RuntimeSpec } from "../spec.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -43,20 +43,43 @@ import {
 import { writeAll } from "./sys/descriptor.ts";
 import { close, mkdirAt, openAt, openAt2, statAt, symlinkAt, unlinkAt } from "./sys/file.ts";
 import { mount, moveMount, openTree, pivotRoot, setMountAttributes, umount, unlessErrno } from "./sys/namespace.ts";
+import { mappedIds } from "./userns.ts";
+
+/** What is mounted already below the folder behind `root`, in nobody's sight. */
+export interface CommonMounts {
+  root: number;
+  mounts: RuntimeMount[];
+}
+
+/**
+ * What every container has in /proc and /dev, before it is known what will run. It hides a folder of the store's that this
+ * process does not need, and goes with the old root where it is not used.
+ */
+export function mountCommon(dataDir: string, at: (step: string) => void): CommonMounts {
+  const hidden = `${dataDir}/locks`;
+  at(`mount what every container has on ${hidden}`);
+  mount("tmpfs", hidden, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
+  const root = openAt(AT_FDCWD, hidden, O_RDONLY | O_DIRECTORY);
+  const mounts = commonMounts(countIds(mappedIds("gid")));
+  mountAll(root, mounts, at);
+  at("make the devices");
+  makeDevices(root, commonDevices);
+  return { root, mounts };
+}
 
 /** Mounts all of the spec onto the root file system at `spec.root.path`, and makes it `/`. `at` names the step. */
-export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void {
+export function enterRootfs(spec: RuntimeSpec, common: CommonMounts, at: (step: string) => void): void {
   const rootPath = spec.root.path;
   at(`bind the root file system ${rootPath}`);
   mount(rootPath, rootPath, "", MS_BIND | MS_REC); // a mount of our own, or pivot_root is EINVAL: the copied ones are locked
   const root = openAt(AT_FDCWD, rootPath, O_RDONLY | O_DIRECTORY);
   setMountAttributes(root, { propagation: MS_PRIVATE, recursive: true }, rootPath);
-  for (const entry of spec.mounts) {
-    at(`mount ${entry.destination}`);
-    mountInside(root, entry);
-  }
+  const isCommon = beginsWith(spec, common.mounts);
+  if (isCommon) for (const path of ["/proc", "/dev"]) moveInside(common.root, root, path, at);
+  close(common.root);
+  mountAll(root, isCommon ? spec.mounts.slice(common.mounts.length) : spec.mounts, at);
   at("make the devices");
-  if (!spec.mounts.some(isOwnDev)) makeDevices(root, spec);
+  if (!isCommon && !spec.mounts.some(isOwnDev)) makeDevices(root, spec.linux.devices);
   at("write sysctls");
   for (const [name, value] of Object.entries(spec.linux.sysctl)) writeSysctl(root, name, value);
   for (const path of spec.linux.readonlyPaths) {
@@ -74,6 +97,28 @@ export function enterRootfs(spec: RuntimeSpec, at: (step: string) => void): void
   umount(".", MNT_DETACH);
   process.chdir("/");
   close(root);
+}
+
+function mountAll(root: number, mounts: RuntimeMount[], at: (step: string) => void): void {
+  for (const entry of mounts) {
+    at(`mount ${entry.destination}`);
+    mountInside(root, entry);
+  }
+}
+
+/** The rest must leave /dev as it is: devices come last, over what the user mounts there. */
+function beginsWith({ mounts, linux }: RuntimeSpec, common: RuntimeMount[]): boolean {
+  const [first, rest] = [mounts.slice(0, common.length), mounts.slice(common.length)];
+  const isInDev = ({ destination }: RuntimeMount) => /^\/dev(\/|$)/.test(destination) && destination !== "/dev/shm";
+  return Bun.deepEquals(first, common) && Bun.deepEquals(linux.devices, commonDevices) && !rest.some(isInDev);
+}
+
+function moveInside(from: number, root: number, path: string, at: (step: string) => void): void {
+  at(`move ${path}`);
+  const [source, target] = [openTarget(from, path, true, true), openTarget(root, path, true, true)];
+  moveMount(source, target, path);
+  close(source);
+  close(target);
 }
 
 /** A folder of the user's there is complete, and nothing is made or replaced in it, as with runc. */
@@ -218,8 +263,8 @@ function tryOpen(root: number, path: string, flags: number, resolve: number): nu
 }
 
 /** mknod of devices is EPERM in a user namespace, so the host's are bound. Links as in the OCI spec's "Default Devices". */
-function makeDevices(root: number, spec: RuntimeSpec): void {
-  for (const device of spec.linux.devices) {
+function makeDevices(root: number, devices: { path: string }[]): void {
+  for (const device of devices) {
     bindInside(root, { destination: device.path, type: "bind", source: device.path, options: ["bind"] });
   }
   const dev = openAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
