@@ -136,9 +136,11 @@ function inheritCode(): void {
 
 /** Until this process's other threads all sleep: what threads() says then, undefined where there are none. */
 function waitForIdleThreads(): string | undefined {
-  for (const deadline = performance.now() + 5000; performance.now() < deadline; Bun.sleepSync(0.1)) {
+  const deadline = performance.now() + 30_000;
+  for (let waitMs = 0.1; performance.now() < deadline; waitMs *= 1.5) {
     const found = threads();
     if (found.every((text) => text.startsWith("S"))) return found.join() || undefined;
+    Bun.sleepSync(waitMs); // longer each time: where processors are rare, looking would take their time
   }
   throw new PodError("copy this process: its other threads do not rest");
 }
