@@ -101,16 +101,17 @@ export class ContainerRun {
     this.network = networkOf(record);
     this.ports = this.openPorts(record);
     const { user, init: reaper, args } = record.process;
-    const spec = this.writeSpec();
+    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
     tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
+    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.prepareMounts(this.rootfs.path);
+    tellInit(channel, {}); // the root file system is there
+
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
-    tellInit(channel, {}); // the root file system is there
-
     this.network?.prepare();
     const { fds } = receiveFromInit(channel);
     if (this.network) this.network.connect(fds);
@@ -233,14 +234,6 @@ export class ContainerRun {
     } finally {
       if (wish.networkFd !== undefined) close(wish.networkFd);
     }
-  }
-
-  /** `config.json`: what init is about to carry out. */
-  private writeSpec(): RuntimeSpec {
-    const { record } = this.container;
-    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
-    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
-    return spec;
   }
 
   private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {
