@@ -418,7 +418,7 @@ wait`;
     expectError(
       result,
       125,
-      "make the network namespace: unshare new network namespace: no space left on device (ENOSPC)",
+      /make the network namespace: unshare new network namespace: .* \(ENOSPC\)\nhint: .*see sysctl user/,
     );
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
