@@ -98,17 +98,19 @@ export class ContainerRun {
     this.cgroup = init.cgroup;
     this.network = networkOf(record);
     this.ports = this.openPorts(record);
+    const { user, init: reaper, args } = record.process;
+    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
+    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
+    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
     if (!this.container.state.started) takeRootAttributes(record);
     this.rootLock = lockRoot(record.id, true);
     this.rootfs = mountRootfs(rootfsMount(record));
     this.prepareMounts(this.rootfs.path);
+    tellInit(channel, {}); // the root file system is there
+
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
-
-    const { user, init: reaper, args } = record.process;
-    const spec = this.writeSpec();
-    tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
     this.network?.prepare();
     const { fds } = receiveFromInit(channel);
     if (this.network) this.network.connect(fds);
@@ -232,14 +234,6 @@ export class ContainerRun {
     } finally {
       if (wish.networkFd !== undefined) close(wish.networkFd);
     }
-  }
-
-  /** `config.json`: what init is about to carry out. */
-  private writeSpec(): RuntimeSpec {
-    const { record } = this.container;
-    const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
-    writeText(join(containerDir(record.id), "config.json"), JSON.stringify(spec, null, 2));
-    return spec;
   }
 
   private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {

@@ -180,7 +180,10 @@ export function hintOf(error: unknown): string | undefined {
   for (let current = error; current instanceof Error; current = current.cause) {
     if (current instanceof PodError && current.hint) return current.hint;
   }
-  return hasCode(rootCause(error), "ENOSPC", "EDQUOT") ? "free some space, then try again" : undefined;
+  const root = rootCause(error);
+  if (!hasCode(root, "ENOSPC", "EDQUOT")) return undefined;
+  const isLimit = root instanceof SyscallError && ["unshare", "clone"].includes(root.syscall); // unshare(2), ENOSPC
+  return isLimit ? "the limit of such namespaces is reached; see sysctl user" : "free some space, then try again";
 }
 
 /** node:fs words its errors `ENOENT: no such file or directory, open '/x'`; the user reads ours. */

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { nestedMapping } from "./container-ids.ts";
 import { defaultCapabilities } from "./ns/capabilities.ts";
 import { getRlimit } from "./ns/sys/process.ts";
-import type { IdMapping, RuntimeMount, RuntimeSpec } from "./spec.ts";
+import { commonDevices, commonMounts, type IdMapping, type RuntimeMount, type RuntimeSpec } from "./spec.ts";
 import type { ContainerMount } from "./storage/container-mount.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { volumeData } from "./storage/volumes.ts";
@@ -67,10 +67,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
         ...(newNetwork ? [{ type: "network" as const }] : []),
       ],
       ...ids,
-      devices: ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
-        type: "c",
-        path: `/dev/${name}`,
-      })),
+      devices: commonDevices,
       maskedPaths,
       readonlyPaths,
       sysctl: {
@@ -109,29 +106,14 @@ const clientSysctls = { "net.ipv4.tcp_fwmark_accept": "1", "net.ipv4.fwmark_refl
 /** The OCI defaults (runtime-spec config-linux.md) with Docker's options. */
 function systemMounts(record: ContainerRecord, gids: IdMapping[], newNetwork: boolean): RuntimeMount[] {
   const quiet = ["nosuid", "noexec", "nodev"];
-  const hasTerminalGroup = gids.some(({ containerID, size }) => containerID <= 5 && containerID + size > 5);
-  const terminalGroup = hasTerminalGroup ? ["gid=5"] : []; // with one mapped id there is none
   return [
-    { destination: "/proc", type: "proc", source: "proc", options: quiet },
-    {
-      destination: "/dev",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...terminalGroup],
-    },
+    ...commonMounts(gids),
     newNetwork
       ? { destination: "/sys", type: "sysfs", source: "sysfs", options: [...quiet, "ro"] }
       : { destination: "/sys", type: "bind", source: "/sys", options: ["rbind", ...quiet, "rro"] }, // sysfs belongs to the network namespace's owner
     ...(newNetwork
       ? [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "relatime", "ro"] }]
       : []),
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
     {
       destination: "/dev/shm",
       type: "tmpfs",

@@ -136,6 +136,35 @@ export interface RuntimeMount {
   options: string[];
 }
 
+const quiet = ["nosuid", "noexec", "nodev"];
+
+/** With these every container begins: OCI defaults (config-linux.md) with Docker's options. `gids`: those that are mapped. */
+export function commonMounts(gids: IdMapping[]): RuntimeMount[] {
+  const hasTerminalGroup = gids.some(({ containerID, size }) => containerID <= 5 && containerID + size > 5);
+  const terminalGroup = hasTerminalGroup ? ["gid=5"] : []; // with one mapped id there is none
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: quiet },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...terminalGroup],
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
+  ];
+}
+
+export const commonDevices = ["null", "zero", "full", "random", "urandom", "tty"].map((name) => ({
+  type: "c" as const,
+  path: `/dev/${name}`,
+}));
+
 /** user_namespaces(7): ids inside from `containerID` on are the outer ones from `hostID` on. */
 export interface IdMapping {
   containerID: number;

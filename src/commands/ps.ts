@@ -59,7 +59,8 @@ function listed(options: Options<typeof args>): string {
     0,
     last,
   );
-  const named = new Set(listSummaries().flatMap(({ id, references }) => (references.length ? [id] : [])));
+  const images = containers.length ? listSummaries() : [];
+  const named = new Set(images.flatMap(({ id, references }) => (references.length ? [id] : [])));
   const rows = containers.map((container) =>
     containerRow(container, { full: options.noTrunc, imageIsNamed: named.has(container.record.image.id) }),
   );

@@ -9,7 +9,7 @@ export type FilterTests<T> = Record<string, (value: string) => (item: T) => bool
 
 /** The items that fit. Throws UsageError for a name that has no test. */
 export function applyFilters<T>(items: T[], filters: Filter[], tests: FilterTests<T>): T[] {
-  return items.filter(toTest(filters, tests));
+  return filters.length ? items.filter(toTest(filters, tests)) : items;
 }
 
 /** Whether one item fits. Throws as applyFilters does. */

@@ -10,12 +10,13 @@ import { poll } from "./sys/descriptor.ts";
 /** What takes some milliseconds. */
 const patienceMs = 10_000;
 
-/** Sends what comes first, or the word to go on. Throws PodError where init has ended. */
+/** Sends what comes first, or the word to go on. Throws what init failed with, or that it has ended. */
 export function tellInit(channel: number, message: InitRequest | object): void {
   try {
     send(channel, message);
   } catch (error) {
-    throw hasCode(error, "EPIPE", "ECONNRESET") ? initEnded() : error;
+    if (!hasCode(error, "EPIPE", "ECONNRESET")) throw error;
+    for (;;) receiveFromInit(channel); // the last of its reports says why
   }
 }
 

@@ -16,7 +16,7 @@ import {
   MS_SLAVE,
 } from "./constants.ts";
 import type * as init from "./init.ts";
-import { load } from "./stage.ts";
+import { load, send } from "./stage.ts";
 import { growPipe, pipe, socketPair } from "./sys/descriptor.ts";
 import { close, fchmod, writeText } from "./sys/file.ts";
 import { closeInherited, type fork, setTitle, takeDescriptors } from "./sys/fork.ts";
@@ -114,5 +114,6 @@ export function startInit(
     const lines = ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}`);
     writeText(`/proc/${pid}/${kind}_map`, lines.join("\n"));
   }
+  send(channel, { hasCaller: maps === undefined } satisfies init.InitIds);
   return { pid, channel, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd, cgroup };
 }

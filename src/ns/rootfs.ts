@@ -5,7 +5,7 @@
  */
 
 import { CommandError, PodError } from "../errors.ts";
-import type { RuntimeMount, RuntimeSpec } from "../spec.ts";
+import { commonDevices, commonMounts, type RuntimeMount, type RuntimeSpec } from "../spec.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -43,6 +43,29 @@ import {
 import { writeAll } from "./sys/descriptor.ts";
 import { close, mkdirAt, openAt, openAt2, statAt, symlinkAt, unlinkAt } from "./sys/file.ts";
 import { mount, moveMount, openTree, pivotRoot, setMountAttributes, umount, unlessErrno } from "./sys/namespace.ts";
+import { mappedIds } from "./userns.ts";
+
+/** What is mounted already below the folder behind `root`, in nobody's sight. */
+export interface CommonMounts {
+  root: number;
+  mounts: RuntimeMount[];
+}
+
+/**
+ * What every container has in /proc and /dev, before it is known what will run. It hides a folder of the store's that this
+ * process does not need, and goes with the old root where it is not used.
+ */
+export function mountCommon(dataDir: string, at: (step: string) => void): CommonMounts {
+  const hidden = `${dataDir}/locks`;
+  at(`mount what every container has on ${hidden}`);
+  mount("tmpfs", hidden, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
+  const root = openAt(AT_FDCWD, hidden, O_RDONLY | O_DIRECTORY);
+  const mounts = commonMounts(mappedIds("gid"));
+  mountAll(root, mounts, new Map(), at);
+  at("make the devices");
+  makeDevices(root, commonDevices);
+  return { root, mounts };
+}
 
 /** What the container gets of the host's files, as descriptors. */
 export interface HostFiles {
@@ -68,15 +91,18 @@ export function openHostFiles(spec: RuntimeSpec, at: (step: string) => void): Ho
 }
 
 /** Mounts all of the spec onto the root file system, and makes it `/`. */
-export function enterRootfs(spec: RuntimeSpec, { root, sources }: HostFiles, at: (step: string) => void): void {
-  for (const entry of spec.mounts) {
-    at(`mount ${entry.destination}`);
-    const source = sources.get(entry);
-    if (source !== undefined) bindInside(root, entry, source);
-    else mountInside(root, entry);
-  }
+export function enterRootfs(
+  spec: RuntimeSpec,
+  { root, sources }: HostFiles,
+  common: CommonMounts | undefined,
+  at: (step: string) => void,
+): void {
+  const isCommon = common !== undefined && beginsWith(spec, common.mounts);
+  if (isCommon) for (const path of ["/proc", "/dev"]) moveInside(common.root, root, path, at);
+  if (common) close(common.root);
+  mountAll(root, isCommon ? spec.mounts.slice(common.mounts.length) : spec.mounts, sources, at);
   at("make the devices");
-  if (!spec.mounts.some(isOwnDev)) makeDevices(root, spec);
+  if (!isCommon && !spec.mounts.some(isOwnDev)) makeDevices(root, spec.linux.devices);
   at("write sysctls");
   for (const [name, value] of Object.entries(spec.linux.sysctl)) writeSysctl(root, name, value);
   for (const path of spec.linux.readonlyPaths) {
@@ -94,6 +120,35 @@ export function enterRootfs(spec: RuntimeSpec, { root, sources }: HostFiles, at:
   umount(".", MNT_DETACH);
   process.chdir("/");
   close(root);
+}
+
+function mountAll(
+  root: number,
+  mounts: RuntimeMount[],
+  sources: HostFiles["sources"],
+  at: (step: string) => void,
+): void {
+  for (const entry of mounts) {
+    at(`mount ${entry.destination}`);
+    const source = sources.get(entry);
+    if (source !== undefined) bindInside(root, entry, source);
+    else mountInside(root, entry);
+  }
+}
+
+/** The rest must leave /dev as it is: devices come last, over what the user mounts there. */
+function beginsWith({ mounts, linux }: RuntimeSpec, common: RuntimeMount[]): boolean {
+  const [first, rest] = [mounts.slice(0, common.length), mounts.slice(common.length)];
+  const isInDev = ({ destination }: RuntimeMount) => /^\/dev(\/|$)/.test(destination) && destination !== "/dev/shm";
+  return Bun.deepEquals(first, common) && Bun.deepEquals(linux.devices, commonDevices) && !rest.some(isInDev);
+}
+
+function moveInside(from: number, root: number, path: string, at: (step: string) => void): void {
+  at(`move ${path}`);
+  const [source, target] = [openTarget(from, path, true, true), openTarget(root, path, true, true)];
+  moveMount(source, target, path);
+  close(source);
+  close(target);
 }
 
 /** A folder of the user's there is complete, and nothing is made or replaced in it, as with runc. */
@@ -245,9 +300,9 @@ function tryOpen(root: number, path: string, flags: number, resolve: number): nu
 }
 
 /** mknod of devices is EPERM in a user namespace, so the host's are bound. Links as in the OCI spec's "Default Devices". */
-function makeDevices(root: number, spec: RuntimeSpec): void {
-  for (const device of spec.linux.devices) {
-    const entry = { destination: device.path, type: "bind", source: device.path, options: ["bind"] };
+function makeDevices(root: number, devices: { path: string }[]): void {
+  for (const { path } of devices) {
+    const entry = { destination: path, type: "bind", source: path, options: ["bind"] };
     bindInside(root, entry, cloneSource(entry));
   }
   const dev = openAt2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { existsSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import { type ContainerRecord, containerDir, hasName, readName, readRecord } from "./containers.ts";
 import { recordContainerEvent } from "./events.ts";
-import { makeTemporaryDir, removeTree, withLock, withReserve } from "./files.ts";
+import { removeTree, withLock, withReserve } from "./files.ts";
 import { paths } from "./store.ts";
+import { processTag } from "./tags.ts";
 
 /**
  * Deletes a container: it disappears in one moment, with its name; what another process has deleted already is no
@@ -13,11 +14,11 @@ import { paths } from "./store.ts";
  * caller made sure that nothing runs.
  */
 export function deleteContainer(record: ContainerRecord): () => void {
-  const trash = withReserve(makeTemporaryDir);
+  const trash = join(paths.temporary, processTag());
   withLock("names", () => {
     const current = readRecord(record.id) ?? record; // it may have got another name
     if (existsSync(containerDir(record.id))) {
-      withReserve(() => renameSync(containerDir(record.id), join(trash, record.id)));
+      withReserve(() => renameSync(containerDir(record.id), trash));
       recordContainerEvent("destroy", current);
     }
     for (const name of new Set([record.name, current.name])) {
@@ -29,9 +30,9 @@ export function deleteContainer(record: ContainerRecord): () => void {
 
 /** The same for one whose record is damaged. */
 export function deleteDamaged(id: string): () => void {
-  const trash = withReserve(makeTemporaryDir);
+  const trash = join(paths.temporary, processTag());
   withLock("names", () => {
-    if (existsSync(containerDir(id))) renameSync(containerDir(id), join(trash, id));
+    if (existsSync(containerDir(id))) withReserve(() => renameSync(containerDir(id), trash));
     for (const name of readdirSync(paths.names)) {
       if (readName(name) === id) rmSync(join(paths.names, name), { force: true });
     }

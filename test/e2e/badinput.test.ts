@@ -418,6 +418,17 @@ wait`;
     expect(await host.leftoversWithoutImages()).toEqual([]);
   });
 
+  test("a first process that can't go on tells why, also while its root file system is being mounted", async () => {
+    const script = 'echo 0 >/proc/sys/user/max_net_namespaces; exec "$0" "$@"';
+    const result = await host.pod("unshare", "sh", "-c", script, binary, ...run, "starter", "true");
+    expectError(
+      result,
+      125,
+      /make the network namespace: unshare new network namespace: .* \(ENOSPC\)\nhint: .*see sysctl user/,
+    );
+    expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
   test("missing /dev/fuse and /dev/net/tun say so", async () => {
     const without = (...args: string[]) => {
       // An empty /dev with the usual nodes: what a container without these devices shows.

@@ -104,7 +104,7 @@ function passGate({ readFd, writeFd }: Gate): void {
 
 /** False where the copy was not made in peace, and has been ended. */
 function letGo(pid: number, { readFd, writeFd }: Gate, before: string): boolean {
-  const isGood = threads() === before;
+  const isGood = threads().join() === before;
   if (isGood) writeAll(writeFd, new Uint8Array(1));
   else kill(pid, 9);
   close(readFd);
@@ -137,19 +137,21 @@ function inheritCode(): void {
 
 /** Until this process's other threads all sleep: what threads() says then, undefined where there are none. */
 function waitForIdleThreads(): string | undefined {
-  for (const deadline = performance.now() + 5000; performance.now() < deadline; Bun.sleepSync(0.1)) {
+  const deadline = performance.now() + 30_000;
+  for (let waitMs = 0.1; performance.now() < deadline; waitMs *= 1.5) {
     const found = threads();
-    if (!/[^S]:/.test(found)) return found || undefined;
+    if (found.every((text) => text.startsWith("S"))) return found.join() || undefined;
+    Bun.sleepSync(waitMs); // longer each time: where processors are rare, looking would take their time
   }
   throw new PodError("copy this process: its other threads do not rest");
 }
 
 /** The other threads: of each its state (`S` sleeps) and how often it has given up the processor. Equal texts: none has run. */
-function threads(): string {
+function threads(): string[] {
   const task = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
   try {
     const others = listDirectory(task).filter(({ name }) => name !== String(processId()));
-    return others.map(({ name }) => describe(name)).join(" ");
+    return others.map(({ name }) => describe(name));
   } finally {
     close(task);
   }
@@ -158,10 +160,10 @@ function threads(): string {
 function describe(thread: string): string {
   try {
     const status = readText(`/proc/self/task/${thread}/status`); // proc(5)
-    const switches = [...status.matchAll(/ctxt_switches:\t(\d+)/g)].map(([, count]) => count);
-    return `${thread}${/^State:\t(.)/m.exec(status)![1]}:${switches}`;
+    const state = status[status.indexOf("State:") + "State:\t".length];
+    return `${state}${thread} ${status.slice(status.indexOf("voluntary_ctxt_switches:"))}`;
   } catch {
-    return `${thread}X:`; // it is just ending
+    return `X${thread}`; // it is just ending
   }
 }
 
