@@ -47,14 +47,17 @@ export const config = {
   /** The command line as execve(2) takes it; a compiled program has no script name. */
   argv: isCompiled() ? [process.execPath, ...process.argv.slice(2)] : [...process.argv],
   singleThreadRetry,
-  /** For a monitor that starts itself anew, inside: there, `~` would be somebody else's. */
+  /** For a stage that is started inside the user's namespace: there, `~` would be somebody else's. */
+  stageEnvironment: () => ({
+    XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
+    HOME: config.home,
+    PATH: config.path,
+  }),
+  /** For a monitor that starts itself anew. */
   restartEnvironment: (): string[] =>
-    Object.entries({
-      ...singleThreadSettings,
-      XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
-      HOME: config.home,
-      PATH: config.path,
-    }).map(([name, value]) => `${name}=${value}`),
+    Object.entries({ ...singleThreadSettings, ...config.stageEnvironment() }).map(
+      ([name, value]) => `${name}=${value}`,
+    ),
   singleThreadEnvironment: (): string[] =>
     Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
 };

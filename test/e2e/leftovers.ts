@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { abandonedCgroups } from "./cgroups.ts";
 
 /** What pod's own processes are called (proc(5): comm). */
-const names = ["pod", "pod monitor", "pod init", "pod ports", "fuse-overlayfs", "slirp4netns"];
+const names = ["pod", "pod monitor", "pod init", "pod ports", "pod sync", "fuse-overlayfs", "slirp4netns"];
 
 /** Every process there is, as `pid/start time`: a pid alone may be used again. */
 export function processesNow(): Set<string> {
@@ -51,7 +51,7 @@ function shown(pid: string): string | undefined {
 function isNoFrame(file: string): boolean {
   const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
   if (holder) return existsSync(`/proc/${holder}`);
-  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|index\.json|driver\.json|networks\/[^/]+\/(network\.json|slirp4netns\.log)|single-id-noted|userns-noted|locks\/[^/]+)$/.test(
+  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|boot|index\.json|driver\.json|networks\/[^/]+\/(network\.json|slirp4netns\.log)|single-id-noted|userns-noted|locks\/[^/]+)$/.test(
     file,
   );
 }
