@@ -18,6 +18,10 @@ export function isUnsynced(chainId: string): boolean {
   return existsSync(join(layerHome(chainId), unsyncedRecord()));
 }
 
+export function hasUnsynced(): boolean {
+  return readdirSync(paths.layers).map(layerName).some(isUnsynced);
+}
+
 /** Waits until the layers that are extracted now are on disk, and records it. In the user's namespace; several may do so at once. */
 export function syncLayers(): void {
   const folders = readdirSync(paths.layers)

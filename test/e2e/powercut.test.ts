@@ -42,6 +42,12 @@ onAllDrivers("a power cut", (host) => {
     }
     writeFileSync(join(host.dataDir, "boot"), otherBoot);
   };
+  /** As a command leaves them, or a `pod sync` that was killed. */
+  const makeUnsynced = async () => {
+    await areSynced();
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    for (const folder of folders()) renameSync(join(folder, "layer.json"), join(folder, `layer.${boot}.json`));
+  };
   const isWell = async () =>
     expect(await host.pod("system", "check")).toMatchObject({
       code: 0,
@@ -52,6 +58,14 @@ onAllDrivers("a power cut", (host) => {
     await areSynced();
     for (let i = 0; i < 100 && host.processes().length; i++) await Bun.sleep(50);
     expect(host.processes()).toEqual([]);
+  });
+
+  test("what a killed sync has left is used, and synced by the next one", async () => {
+    await makeUnsynced();
+    await host.must("run", "--rm", "--network", "none", image, "true");
+    expect(records().includes("layer.json")).toBe(false);
+    await isWell();
+    await areSynced();
   });
 
   test("a run finds layers that were not on disk, and makes them again first; later commands say nothing", async () => {
@@ -82,9 +96,7 @@ onAllDrivers("a power cut", (host) => {
 
   test("what a removed image's container needs is synced before the blob goes", async () => {
     await host.must("create", "--name", "there", "--network", "none", image, "cat", "/etc/motd");
-    await areSynced();
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    for (const folder of folders()) renameSync(join(folder, "layer.json"), join(folder, `layer.${boot}.json`));
+    await makeUnsynced();
     await host.must("rmi", "-f", image);
     expect(records().length).toBeGreaterThan(0);
     expect(records().every((name) => name === "layer.json")).toBe(true);
