@@ -3,7 +3,8 @@
 import type { ParsedArgs } from "citty";
 import { HelpRequest, type OptionDefs, parseOptions } from "./args.ts";
 import { type Call, reportFailure } from "./failure.ts";
-import { prepareFor, prepareMonitorFor, usesStore } from "./prepare.ts";
+import { writeAll } from "./ns/sys/descriptor.ts";
+import { prepareFor, prepareMonitorFor, usesLayers, usesStore } from "./prepare.ts";
 import { findVerb, groups, type Verb } from "./verbs.ts";
 import { build } from "./version.ts";
 
@@ -42,10 +43,17 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   if (early.failure) throw early.failure;
   prepareFor(name);
   if (usesStore(name)) (await import("./storage/store.ts")).openStore();
+  if (usesLayers(name)) await mendLayers();
   call.command = (await verb.load()).default;
   prepareMonitorFor(name);
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
+}
+
+/** Once in a boot there is something to look at, and more only after a power cut. */
+async function mendLayers(): Promise<void> {
+  if ((await import("./storage/store.ts")).isLookedThrough()) return;
+  await (await import("./mend.ts")).mendLayers((text) => writeAll(2, Buffer.from(`pod: ${text}\n`)));
 }
 
 /** Asked before the namespace is entered: help is to work where that fails. */

@@ -49,14 +49,17 @@ export const config = {
   /** What comes before the arguments where a stage is started as a fresh program: `/proc/self/exe` may be Bun itself. */
   script: isCompiled() ? [] : [process.argv[1]!],
   singleThreadRetry,
-  /** For a monitor that starts itself anew, inside: there, `~` would be somebody else's. */
+  /** For a stage that is started inside the user's namespace: there, `~` would be somebody else's. */
+  stageEnvironment: () => ({
+    XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
+    HOME: config.home,
+    PATH: config.path,
+  }),
+  /** For a monitor that starts itself anew. */
   restartEnvironment: (): string[] =>
-    Object.entries({
-      ...singleThreadSettings,
-      XDG_DATA_HOME: config.dataDir.slice(0, -"/pod".length),
-      HOME: config.home,
-      PATH: config.path,
-    }).map(([name, value]) => `${name}=${value}`),
+    Object.entries({ ...singleThreadSettings, ...config.stageEnvironment() }).map(
+      ([name, value]) => `${name}=${value}`,
+    ),
   singleThreadEnvironment: (): string[] =>
     Object.entries({ ...env, ...singleThreadSettings }).map(([name, value]) => `${name}=${value}`),
 };

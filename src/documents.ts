@@ -4,7 +4,7 @@ import { PodError } from "./errors.ts";
 import { isDigest } from "./reference.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes } from "./spec.ts";
 import { kindOf } from "./storage/decompress.ts";
-import { chainIds, type LayerPlace } from "./storage/layers.ts";
+import { chainIds, type LayerSource } from "./storage/layers.ts";
 import { readHead } from "./storage/reading.ts";
 
 /** JSON that somebody else wrote, by its digest. */
@@ -14,7 +14,7 @@ export interface Document {
 }
 
 /** One layer of an image that is to come into the store. */
-export interface Layer extends LayerPlace {
+export interface Layer extends LayerSource {
   descriptor: Descriptor;
 }
 
@@ -97,6 +97,7 @@ export function toLayers(manifest: Pick<Manifest, "layers">, { rootfs }: ImageCo
     diffId: rootfs.diff_ids[index]!,
     chainId: chain[index]!,
     parents: chain.slice(0, index),
+    blob: descriptor.digest,
   }));
 }
 

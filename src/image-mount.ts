@@ -10,7 +10,7 @@ import { AT_FDCWD, MOUNT_ATTR_RDONLY, MS_RDONLY, O_PATH, OPEN_TREE_CLOEXEC, OPEN
 import { close, open } from "./ns/sys/file.ts";
 import { mount, moveMount, openTree, setMountAttributes, umount } from "./ns/sys/namespace.ts";
 import { treeOfLayers } from "./storage/drivers/btrfs.ts";
-import { chainIds, layerDir, layerLink } from "./storage/layers.ts";
+import { chainIds, layerDir, layerLink, whole } from "./storage/layers.ts";
 import { paths } from "./storage/store.ts";
 
 export interface MountedImage {
@@ -25,7 +25,7 @@ export async function mountImage(text: string): Promise<string> {
   const path = pathOf(image.id);
   if (mounted.some(({ id }) => id === image.id)) return path;
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  mountLayers(chainIds(image.config.rootfs.diff_ids), path);
+  mountLayers(whole(chainIds(image.config.rootfs.diff_ids)), path);
   return path;
 }
 

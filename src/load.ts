@@ -5,12 +5,13 @@ import { planDocker } from "./archive-docker.ts";
 import { planLayout } from "./archive-layout.ts";
 import type { PlannedImage } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
+import { syncLayersLater } from "./later.ts";
 import { parsePlatform } from "./platform.ts";
 import { familiarName, parseReference } from "./reference.ts";
 import type { Platform } from "./spec.ts";
 import { adoptBlob, blobPath, hasBlob, putBlob } from "./storage/blobs.ts";
 import { recordImageEvent } from "./storage/events.ts";
-import { syncStore } from "./storage/files.ts";
+import { syncFile } from "./storage/files.ts";
 import { addNames, collectGarbage, findImage, holdLease, type Image, listImages, putImage } from "./storage/images.ts";
 import { extractLayer } from "./storage/layer-making.ts";
 import { readDescriptor, readFile } from "./storage/reading.ts";
@@ -63,9 +64,11 @@ async function keep(images: PlannedImage[]): Promise<LoadedImage[]> {
   );
   try {
     const layers = images.filter(lacksLayers).flatMap((image) => image.layers);
-    adoptBlobs(layers);
-    for (const layer of layers) await extractLayer(readFile(blobPath(layer.descriptor.digest)), layer);
-    return images.map(record);
+    const results = await Promise.allSettled([adoptBlobs(layers), extractAll(layers)]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    const loaded = images.map(record);
+    syncLayersLater();
+    return loaded;
   } catch (error) {
     lease.release();
     collectGarbage(); // what was there already is in use, or leased
@@ -80,13 +83,23 @@ function lacksLayers(image: PlannedImage): boolean {
   return !known || !canRun(known);
 }
 
-/** The archive's own bytes become blobs, compressed or not. */
-function adoptBlobs(layers: PlannedImage["layers"]): void {
+/** The archive's own bytes become blobs, compressed or not, once they are on disk. */
+async function adoptBlobs(layers: PlannedImage["layers"]): Promise<void> {
   const byDigest = new Map(layers.map(({ descriptor, path }) => [descriptor.digest, path]));
   const missing = [...byDigest].filter(([digest]) => !hasBlob(digest));
-  if (!missing.length) return;
-  syncStore();
-  for (const [digest, path] of missing) adoptBlob(path, digest);
+  for (const [digest, path] of missing) {
+    await syncFile(path); // one after the other: extraction needs the other threads
+    adoptBlob(path, digest);
+  }
+}
+
+async function extractAll(layers: PlannedImage["layers"]): Promise<void> {
+  for (const layer of layers) {
+    const source = async function* () {
+      yield* readFile(hasBlob(layer.blob) ? blobPath(layer.blob) : layer.path);
+    };
+    await extractLayer(source(), layer);
+  }
 }
 
 function record(image: PlannedImage): LoadedImage {

@@ -1,5 +1,6 @@
 /** An image of pod's own making, recorded: what commit and import end with. */
 
+import { syncLayersLater } from "./later.ts";
 import { type Descriptor, type ImageConfig, type Manifest, mediaTypes } from "./spec.ts";
 import { digestOf, putBlob } from "./storage/blobs.ts";
 import { type Image, putImage } from "./storage/images.ts";
@@ -23,5 +24,7 @@ export function putNewImage(image: NewImage, reserve: (names: string[]) => void,
   const mediaType = isDocker ? mediaTypes.dockerManifest : mediaTypes.manifest;
   const configDescriptor = put(isDocker ? mediaTypes.dockerConfig : mediaTypes.config, config);
   const manifest = put(mediaType, { schemaVersion: 2, mediaType, config: configDescriptor, layers });
-  return putImage(manifest, ...(name ? [name] : []));
+  const made = putImage(manifest, ...(name ? [name] : []));
+  syncLayersLater();
+  return made;
 }

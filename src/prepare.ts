@@ -164,6 +164,11 @@ function enter(): void {
   if (note) writeAll(2, Buffer.from(`pod: ${note}\n`));
 }
 
+/** Whether it looks into layers, or collects what they could be made of again. */
+export function usesLayers(name: string): boolean {
+  return name !== "system reset" && [running, entering].some((names) => names.includes(name));
+}
+
 /** Whether the command uses the store at all. */
 export function usesStore(name: string): boolean {
   return [running, entering, reading].some((names) => names.includes(name));

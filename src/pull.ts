@@ -3,6 +3,7 @@
 import { config } from "./config.ts";
 import { isIndex, parseConfig, parseIndex, parseManifest, toLayers } from "./documents.ts";
 import { PodError } from "./errors.ts";
+import { syncLayersLater } from "./later.ts";
 import { fetchLayers } from "./layer-fetch.ts";
 import { type Document, openRepository, type Repository } from "./net/registry.ts";
 import { choosePlatform, formatPlatform, parsePlatform, satisfies } from "./platform.ts";
@@ -61,11 +62,14 @@ export async function pull(text: string, options: { platform?: string; progress:
       lease.add(known.map(({ chainId }) => chainId));
       return known;
     });
-    await fetchLayers(manifest.layers, layers, repository, progress);
     const descriptor = { mediaType: document.mediaType, digest: document.digest, size: document.bytes.length };
-    await keep(manifest.config, await configBytes);
-    await keep(descriptor, document.bytes);
+    const documents = layers.then(async () => {
+      await Promise.all([keep(manifest.config, await configBytes), keep(descriptor, document.bytes)]);
+    });
+    const results = await Promise.allSettled([fetchLayers(manifest.layers, layers, repository, progress), documents]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
     const image = record(descriptor, reference, top.digest);
+    syncLayersLater();
     recordImageEvent("pull", familiarName(reference), familiarRepository(reference));
     progress({ kind: "done", digest: top.digest, upToDate: local?.id === image.id });
     return image;

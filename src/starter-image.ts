@@ -1,6 +1,7 @@
 /** The image that this program carries: runs where no registry is in reach. */
 
 import { PodError } from "./errors.ts";
+import { syncLayersLater } from "./later.ts";
 import type { Descriptor, ImageConfig, Index, Manifest } from "./spec.ts";
 import { putBlob } from "./storage/blobs.ts";
 import { holdLease, type Image, putImage } from "./storage/images.ts";
@@ -41,9 +42,11 @@ export async function loadStarter(): Promise<Image> {
         yield readBlob(layer);
       };
       const place = { diffId: rootfs.diff_ids[index]!, chainId: chain[index]!, parents: chain.slice(0, index) };
-      await extractLayer(source(), place);
+      await extractLayer(source(), { ...place, blob: layer.digest });
     }
-    return putImage(descriptor, starterReference);
+    const image = putImage(descriptor, starterReference);
+    syncLayersLater();
+    return image;
   } finally {
     lease.release();
   }

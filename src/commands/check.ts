@@ -1,6 +1,7 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, parseOptions } from "../args.ts";
 import { formatError, hintOf } from "../errors.ts";
+import { syncLayersLater } from "../later.ts";
 import * as output from "../output.ts";
 import { checkStore, type Problem } from "../storage/check.ts";
 import { collectGarbage } from "../storage/images.ts";
@@ -25,6 +26,7 @@ export default defineCommand({
       output.line(`  remedy: ${problem.remedy}`);
     });
     if (options.repair) collectGarbage();
+    syncLayersLater();
     const counts = `${images} images, ${layers} layers, ${containers} containers, ${volumes} volumes`;
     output.line(`Checked ${counts}: ${remaining === 0 ? "all is well" : `${remaining} problems`}`);
     return remaining === 0 ? 0 : 1;

@@ -6,7 +6,7 @@ import { O_CREAT, O_NOFOLLOW, O_RDWR } from "../ns/constants.ts";
 import { close, ftruncate, lock, open, statAt } from "../ns/sys/file.ts";
 import { existsSync, mkdirSync, readFileSync, readSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import type { Descriptor } from "../spec.ts";
-import { isStill, parseJson, writeAt, writeFileAtomic } from "./files.ts";
+import { isStill, parseJson, syncFile, writeAt, writeFileAtomic } from "./files.ts";
 import { paths } from "./store.ts";
 
 const forms = { sha256: /^[0-9a-f]{64}$/, sha512: /^[0-9a-f]{128}$/ };
@@ -144,10 +144,7 @@ async function resume(fd: number, path: string, descriptor: Descriptor, algorith
       const found = `${algorithm}:${hasher.digest("hex")}`;
       if (offset !== descriptor.size) drop(`it has ${offset} bytes, not the ${descriptor.size} it should have`);
       if (found !== descriptor.digest) drop(`its bytes have the digest ${found}`, undefined, "try again");
-      const { fsync } = await import("node:fs");
-      await new Promise<void>((resolve, reject) => {
-        fsync(fd, (error) => (error ? reject(error) : resolve())); // on another thread: extraction goes on
-      });
+      await syncFile(path); // extraction goes on
       adoptBlob(path, descriptor.digest);
       partial.close();
     },

@@ -76,7 +76,7 @@ async function rebuild(layer: ImageLayer): Promise<void> {
   try {
     if (existsSync(folder)) renameSync(folder, join(old, "layer"));
     for (const name of readdirSync(paths.layers)) removeTree(join(paths.layers, name, treeName)); // those above it were made of it
-    await extractLayer(createReadStream(blobPath(layer.blob.digest)), layer);
+    await extractLayer(createReadStream(blobPath(layer.blob.digest)), { ...layer, blob: layer.blob.digest });
   } finally {
     removeTree(old);
   }

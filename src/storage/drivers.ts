@@ -7,7 +7,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from "../ns/sys
 import { containerDir } from "./containers.ts";
 import { makeBtrfsTree } from "./drivers/btrfs.ts";
 import { makeVfsTree } from "./drivers/vfs.ts";
-import { layerDir, layerLink } from "./layers.ts";
+import { layerDir, layerLink, whole } from "./layers.ts";
 import { paths } from "./store.ts";
 import { treeName } from "./trees.ts";
 
@@ -55,14 +55,14 @@ export function rootfsMount(container: {
   if (makeTree) {
     const tree = treeOf(container.id);
     try {
-      if (!existsSync(tree)) makeTree(container.layers, containerDir(container.id));
+      if (!existsSync(tree)) makeTree(whole(container.layers), containerDir(container.id));
     } catch (error) {
       if (!existsSync(tree)) throw error; // else another command was quicker
     }
     return { driver: container.driver, target, options: "", tree };
   }
   const mapped = mappedLayers(container);
-  const layers = container.layers.toReversed().map(layerLink).join(":") || `${dir}/empty`;
+  const layers = whole(container.layers).toReversed().map(layerLink).join(":") || `${dir}/empty`;
   const common = [`lowerdir=${mapped ? `${dir}/lower` : layers}`, `upperdir=${dir}/upper`, `workdir=${dir}/work`];
   // A container that is removed at its end is never read after a power cut: no sync when it is unmounted.
   const volatile = container.autoRemove ? ["volatile"] : [];
@@ -102,11 +102,11 @@ export function imageMount(what: {
     const folder = join(containerDir(what.id), "images", String(what.index));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const tree = join(folder, treeName);
-    if (!existsSync(tree)) makeTree(what.layers, folder);
+    if (!existsSync(tree)) makeTree(whole(what.layers), folder);
     return { driver, target, options: "", tree };
   }
   // Without a writable layer an overlay needs two at least: the second is empty.
-  const lower = [...what.layers.toReversed().map(layerLink), `containers/${what.id}/empty`].join(":");
+  const lower = [...whole(what.layers).toReversed().map(layerLink), `containers/${what.id}/empty`].join(":");
   const own = driver === "overlay" ? ["userxattr"] : ["ro", ...mappingOptions(what.userns)];
   return { driver, target, options: [`lowerdir=${lower}`, ...own].join(",") };
 }

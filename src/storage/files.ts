@@ -137,6 +137,26 @@ export function syncStore(): void {
   }
 }
 
+/** Waits until the names in a folder of the store are on disk: fsync(2). */
+export function syncFolder(path: string): void {
+  const fd = open(path, O_RDONLY | O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Waits, on another thread, until the content of a file is on disk. */
+export async function syncFile(path: string): Promise<void> {
+  const handle = await (await import("node:fs/promises")).open(path);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Writes all bytes at `position` of the file: pwrite(2). */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length; ) {

@@ -6,7 +6,8 @@ import { O_RDWR } from "../ns/constants.ts";
 import { close, lock, open } from "../ns/sys/file.ts";
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "../ns/sys/fs.ts";
 import { makeTemporaryDir, removeTree, withLock, withReserve } from "./files.ts";
-import { layerFolder, layerLink, layerName } from "./layers.ts";
+import { isUnsynced, syncLayers } from "./layer-sync.ts";
+import { layerFolder, layerLink, layerName, readLayer } from "./layers.ts";
 import { leasesLock } from "./leases.ts";
 import { paths } from "./store.ts";
 import { isOfLiveProcess } from "./tags.ts";
@@ -36,7 +37,10 @@ function collect(measure: boolean): Collected {
   try {
     const deleted = withLock(leasesLock, () => {
       const used = usedNames();
-      const names = [...collectBlobs(used, doomed), ...collectLayers(used, doomed)];
+      const unused = blobDigests().filter((digest) => !used.has(digest));
+      if (areNeeded(unused, used)) syncLayers();
+      for (const digest of unused) doomed.take(join(paths.blobs, digest.replace(":", "/")));
+      const names = [...unused, ...collectLayers(used, doomed)];
       sweepLinks(used);
       collectPartials(doomed);
       return names;
@@ -67,13 +71,16 @@ class Doomed {
   }
 }
 
-function collectBlobs(used: Set<string>, doomed: Doomed): string[] {
-  const digests = readdirSync(paths.blobs).flatMap((algorithm) =>
+function blobDigests(): string[] {
+  return readdirSync(paths.blobs).flatMap((algorithm) =>
     readdirSync(join(paths.blobs, algorithm)).map((hex) => `${algorithm}:${hex}`),
   );
-  const unused = digests.filter((digest) => !used.has(digest));
-  for (const digest of unused) doomed.take(join(paths.blobs, digest.replace(":", "/")));
-  return unused;
+}
+
+/** Whether a layer that stays, in a container of an image that was removed, would be made again of one of these blobs after a power cut. */
+function areNeeded(blobs: string[], used: Set<string>): boolean {
+  if (!blobs.length) return false;
+  return [...used].some((name) => isUnsynced(name) && blobs.includes(readLayer(name)!.blob));
 }
 
 function collectLayers(used: Set<string>, doomed: Doomed): string[] {

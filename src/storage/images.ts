@@ -1,11 +1,13 @@
 /** Images: `index.json` of the image layout lists their manifests, by name or without one. Reading takes no lock. */
 
+import { join } from "node:path";
 import { ConflictError, hasCode, ImageGoneError, UsageError } from "../errors.ts";
+import { readdirSync } from "../ns/sys/fs.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../reference.ts";
 import { meaningsOf } from "../short-names.ts";
 import { type Descriptor, type ImageConfig, type Index, type Manifest, mediaTypes, type Platform } from "../spec.ts";
 import { hasBlob, readJsonBlob } from "./blobs.ts";
-import { readJson, withLock, withReserve, writeJson } from "./files.ts";
+import { readJson, syncFolder, withLock, withReserve, writeJson } from "./files.ts";
 import { chainIds, readLayer } from "./layers.ts";
 import { paths } from "./store.ts";
 
@@ -81,13 +83,15 @@ export function nameMeant(references: string[], text: string): string | undefine
 }
 
 /**
- * Records an image whose blobs are there. It gets these names, and an older image that has one of them loses it, which
- * then perhaps stays without any. Other annotations of the descriptor are kept.
+ * Records an image whose blobs are there, and synced; a power cut can't take it away afterwards. It gets these names, and
+ * an older image that has one of them loses it, which then perhaps stays without any. Other annotations of the descriptor
+ * are kept.
  */
 export function putImage(manifest: Descriptor, ...references: string[]): Image {
   const { digest } = manifest;
   const { [nameAnnotation]: _, ...others } = manifest.annotations ?? {};
   const entry = { ...manifest, annotations: { ...others, ...summarize(digest) } };
+  for (const algorithm of readdirSync(paths.blobs)) syncFolder(join(paths.blobs, algorithm));
   changeIndex((before) => {
     const manifests = references.reduce(takeName, before);
     const isNamed = manifests.some((known) => known.digest === digest && nameOf(known));
@@ -99,6 +103,7 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
     }));
     return [...kept, ...(named.length ? named : [entry])];
   });
+  syncFolder(paths.root);
   const entries = readIndex().manifests.filter((known) => known.digest === digest);
   const image = entries.length ? imageOf(entries) : undefined;
   if (!image) throw new ImageGoneError(digest);

@@ -3,34 +3,49 @@
 import { join } from "node:path";
 import { PodError } from "../errors.ts";
 import { writeAll } from "../ns/sys/descriptor.ts";
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from "../ns/sys/fs.ts";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "../ns/sys/fs.ts";
 import { adoptBlob, hasBlob, parseDigest } from "./blobs.ts";
 import { decompress } from "./decompress.ts";
 import { type Extracted, Extraction } from "./extract.ts";
-import { makeTemporaryDir, removeTree, syncStore, withLockAsync } from "./files.ts";
+import { makeTemporaryDir, removeTree, withLockAsync } from "./files.ts";
 import {
+  brokenLayers,
   chainIds,
   hasLayer,
   type LayerPlace,
   type LayerRecord,
+  type LayerSource,
   layerDir,
   layerFolder,
   layerHome,
   layerLink,
+  unsyncedRecord,
 } from "./layers.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
 /**
- * Makes a layer of its archive: gzip, zstd or plain, by its first bytes. It appears whole, synced and with the right
- * diffId, or not at all. One that is there already, or that another process just makes, is not made again: then
- * `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
+ * Makes a layer of its archive: gzip, zstd or plain, by its first bytes. It appears whole and with the right diffId, or
+ * not at all; it outlives a power cut once it is synced (layer-sync.ts), and is made again of `blob` otherwise, so that
+ * this one is to be kept and synced. One that is there already, or that another process just makes, is not made again:
+ * then `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
  */
-export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerPlace): Promise<void> {
+export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerSource): Promise<void> {
   if (hasLayer(layer.chainId)) return;
-  await withLockAsync(`layer-${layerFolder(layer.chainId)}`, async () => {
+  await withLayerLock(layer.chainId, async () => {
     if (hasLayer(layer.chainId)) return;
+    discard(layer.chainId);
     const temporary = makeTemporaryDir();
     try {
       const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
@@ -42,9 +57,31 @@ export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: Lay
   });
 }
 
+/** Removes the folders of layers that are not whole. */
+export async function discardBroken(): Promise<void> {
+  for (const chainId of brokenLayers()) {
+    await withLayerLock(chainId, async () => {
+      if (!hasLayer(chainId)) discard(chainId);
+    });
+  }
+}
+
+/** By a rename first, so that none is half deleted. Under the layer's lock. */
+function discard(chainId: string): void {
+  if (!existsSync(layerHome(chainId))) return;
+  const doomed = makeTemporaryDir();
+  renameSync(layerHome(chainId), join(doomed, "layer"));
+  removeTree(doomed);
+}
+
+function withLayerLock(chainId: string, action: () => Promise<void>): Promise<void> {
+  return withLockAsync(`layer-${layerFolder(chainId)}`, action);
+}
+
 /**
  * Makes a new layer, and its blob, of an archive that nobody has described yet: gzip, zstd or plain, kept as it comes.
- * `reserve` is given the digest of the blob and the chainId before these appear: to lease them. Else as `extractLayer`.
+ * `reserve` is given the digest of the blob and the chainId before these appear: to lease them. The blob is synced. Else
+ * as `extractLayer`.
  */
 export async function makeLayer(
   source: AsyncIterable<Uint8Array>,
@@ -65,17 +102,18 @@ export async function makeLayer(
         yield chunk;
       }
     };
-    const { diffId, extracted } = await extractInto(join(temporary, "diff"), keeping(), parents, "sha256").finally(() =>
-      closeSync(fd),
-    );
+    const { diffId, extracted } = await extractInto(join(temporary, "diff"), keeping(), parents, "sha256")
+      .finally(() => fsyncSync(fd))
+      .finally(() => closeSync(fd));
     const digest = `sha256:${hasher.digest("hex")}`;
     const chainId = chainIds([...parents.slice(-1), diffId]).at(-1)!;
     reserve([digest, chainId]);
-    await withLockAsync(`layer-${layerFolder(chainId)}`, async () => {
-      syncStore();
+    await withLayerLock(chainId, async () => {
       if (!hasBlob(digest)) adoptBlob(blobFile, digest);
       rmSync(blobFile, { force: true });
-      if (!hasLayer(chainId)) publish(temporary, { diffId, chainId }, extracted);
+      if (hasLayer(chainId)) return;
+      discard(chainId);
+      publish(temporary, { diffId, chainId, blob: digest }, extracted);
     });
     return { diffId, blob: { digest, size } };
   } catch (cause) {
@@ -125,12 +163,15 @@ async function extractInto(
   }
 }
 
-function publish(temporary: string, layer: { diffId: string; chainId: string }, extracted: Extracted): void {
-  const record: LayerRecord = { version: 1, diffId: layer.diffId, chainId: layer.chainId, ...extracted };
-  writeFileSync(join(temporary, "layer.json"), `${JSON.stringify(record)}\n`); // synced with all the rest
-  syncStore();
-  const link = join(paths.root, layerLink(layer.chainId));
+function publish(
+  temporary: string,
+  { diffId, chainId, blob }: Omit<LayerSource, "parents">,
+  extracted: Extracted,
+): void {
+  const record: LayerRecord = { version: 1, diffId, chainId, blob, ...extracted };
+  writeFileSync(join(temporary, unsyncedRecord()), `${JSON.stringify(record)}\n`);
+  const link = join(paths.root, layerLink(chainId));
   rmSync(link, { force: true });
-  symlinkSync(`../layers/${layerFolder(layer.chainId)}/diff`, link); // before the layer: none is without its link
-  renameSync(temporary, layerHome(layer.chainId));
+  symlinkSync(`../layers/${layerFolder(chainId)}/diff`, link); // before the layer: none is without its link
+  renameSync(temporary, layerHome(chainId));
 }

@@ -10,9 +10,11 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   unlinkSync,
   writeFileSync,
 } from "../ns/sys/fs.ts";
+import { bootId } from "../ns/sys/process.ts";
 import { processTag } from "./tags.ts";
 
 const root = config.dataDir;
@@ -45,6 +47,8 @@ export const paths = {
   mounts: join(root, "mounts"),
   /** `<name>/`: what the user's networks are, and who is in them. */
   networks: join(root, "networks"),
+  /** The boot in which all layers were last seen to be whole. */
+  boot: join(root, "boot"),
   locks: join(root, "locks"),
   /** One flocked file for each process that uses blobs and layers which no record names yet. */
   leases: join(root, "locks/leases"),
@@ -85,6 +89,16 @@ export function openStore(): void {
       : undefined;
     throw new PodError(`open the store ${root}`, { cause: error, hint });
   }
+}
+
+/** Whether a command of this boot has seen all layers to be whole, or made them again: mend.ts. */
+export function isLookedThrough(): boolean {
+  return existsSync(paths.boot) && readFileSync(paths.boot, "utf8") === bootId();
+}
+
+/** Says so. Not synced: where a power cut empties the file, the boot is another one. */
+export function recordLookedThrough(): void {
+  writeFileSync(paths.boot, bootId(), { mode: 0o600 });
 }
 
 /** Entering the user's namespace comes before the store is opened: ns/userns.ts. */

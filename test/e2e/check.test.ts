@@ -54,7 +54,7 @@ onBothDrivers("system check", (host) => {
 
   const damages: [string, (folder: string) => Promise<unknown> | unknown, string][] = [
     ["a missing file", (f) => inside(`rm ${f}/diff/etc/motd`), "etc/motd is missing"],
-    ["no layer.json", (f) => rmSync(join(f, "layer.json")), "its layer.json is wrong or missing"],
+    ["no layer.json", (f) => inside(`rm ${f}/layer.*`), "its layer.json is wrong or missing"],
     ["no folder", (f) => inside(`rm -r ${f}`), "it is missing"],
   ];
   for (const [name, damage, words] of damages) {

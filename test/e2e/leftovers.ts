@@ -10,6 +10,7 @@ const names = [
   "pod monitor",
   "pod init",
   "pod ports",
+  "pod sync",
   "fuse-overlayfs",
   "slirp4netns",
   "pasta",
@@ -61,7 +62,7 @@ function shown(pid: string): string | undefined {
 function isNoFrame(file: string): boolean {
   const holder = /\/data\/pod\/run\/(\d+)$/.exec(file)?.[1];
   if (holder) return existsSync(`/proc/${holder}`);
-  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|index\.json|driver\.json|networks\/[^/]+\/(network\.json|slirp4netns\.log)|single-id-noted|userns-noted|locks\/[^/]+)$/.test(
+  return !/\/data\/pod\/(\.pod-store|oci-layout|reserve|events|boot|index\.json|driver\.json|networks\/[^/]+\/(network\.json|slirp4netns\.log)|single-id-noted|userns-noted|locks\/[^/]+)$/.test(
     file,
   );
 }

@@ -81,7 +81,7 @@ openStore();
 const chain = chainIds(archives.map(({ diffId }) => diffId));
 try {
   for (const [index, { path, diffId }] of archives.entries()) {
-    const layer = { diffId, chainId: chain[index]!, parents: chain.slice(0, index) };
+    const layer = { diffId, chainId: chain[index]!, parents: chain.slice(0, index), blob: diffId };
     await extractLayer(createReadStream(path), layer);
     result.layers.push({ "": describe(Buffer.from(layerDir(chain[index]!))), ...tree(layerDir(chain[index]!)) });
     result.records.push(readLayer(chain[index]!)!);

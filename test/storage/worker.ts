@@ -26,7 +26,7 @@ try {
   openStore();
   if (job.kind === "extract") {
     const { path, diffId } = job;
-    await extractLayer(slowly(path, job.pauseMs), { diffId, chainId: diffId, parents: [] });
+    await extractLayer(slowly(path, job.pauseMs), { diffId, chainId: diffId, parents: [], blob: diffId });
   } else if (job.kind === "download") {
     const partial = await openPartialBlob(job.descriptor);
     if (partial) {
