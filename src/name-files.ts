@@ -41,7 +41,7 @@ function toHosts(record: ContainerRecord): string {
     "ff02::1\tip6-allnodes",
     "ff02::2\tip6-allrouters",
     ...extra,
-    ...(mode === "host" ? hostLines(hostAddressFor(record)) : []),
+    ...(mode === "bridge" || mode === "none" ? [] : hostLines(hostAddressFor(record))),
     ...(mode === "bridge" ? [] : [`${own}\t${names.join(" ")}`]),
   ].join("\n")}\n`;
 }
@@ -70,8 +70,10 @@ function toOwn({ network: { mode, own, allowHostLoopback } }: ContainerRecord): 
 }
 
 /** As Docker Desktop and podman name the host. */
+const hostNames = "host.docker.internal host.containers.internal";
+
 function hostLines(address: string | undefined): string[] {
-  return address === undefined ? [] : [`${address}\thost.docker.internal host.containers.internal`];
+  return address === undefined ? [] : [`${address}\t${hostNames}`];
 }
 
 export const resolvConfPath = "/etc/resolv.conf";
@@ -121,10 +123,12 @@ export function followResolvConf(record: ContainerRecord, network: NetworkRecord
   );
 }
 
-/** The host has perhaps another address than when the container with a network of its own was made. */
+/** The host has perhaps another address than when the container, which has a network of its own, was made. */
 export function rewriteOwnHosts(record: ContainerRecord): void {
-  const lines = hostLines(hostAddressFor(record));
-  writeInPlace(join(containerDir(record.id), "hosts"), (text) => replaceMarked(text, lines));
+  const address = hostAddressFor(record);
+  if (address === undefined) return;
+  const line = new RegExp(`^\\S+\\t${hostNames}$`, "m");
+  writeInPlace(join(containerDir(record.id), "hosts"), (text) => text.replace(line, `${address}\t${hostNames}`));
 }
 
 /** The hosts file of a member of networks names the host by the address that it has now. */

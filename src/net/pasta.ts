@@ -1,4 +1,4 @@
-/** pasta(1): a network in user space for one container. It moves more bytes than slirp4netns, since it keeps no packets of its own. */
+/** pasta(1): a network in user space for one container, between whose sockets and the host's it only copies, keeping no packets of its own. */
 
 import { PodError } from "../errors.ts";
 import { close, readText } from "../ns/sys/file.ts";

@@ -5,18 +5,9 @@ import { join } from "node:path";
 import { abandonedCgroups } from "./cgroups.ts";
 
 /** What pod's own processes are called (proc(5): comm). */
-const names = [
-  "pod",
-  "pod monitor",
-  "pod init",
-  "pod ports",
-  "pod sync",
-  "fuse-overlayfs",
-  "slirp4netns",
-  "pasta",
-  "passt",
-  "passt.avx2",
-];
+const names = ["pod", "pod monitor", "pod init", "pod ports", "pod sync", "fuse-overlayfs", "slirp4netns"];
+/** Others use it too: ours has its network's namespace as descriptor 0. */
+const pastaNames = ["pasta", "passt", "passt.avx2"];
 
 /** Every process there is, as `pid/start time`: a pid alone may be used again. */
 export function processesNow(): Set<string> {
@@ -46,7 +37,9 @@ export function processesOf(base: string, before: Set<string>): string[] {
     if (isZombie(pid) || Number(pid) === process.pid) return false;
     const [command, environment] = ["cmdline", "environ"].map((file) => read(`/proc/${pid}/${file}`));
     if (command?.includes(base) || environment?.includes(base)) return true;
-    const isNamed = () => names.includes(read(`/proc/${pid}/comm`)?.trim() ?? "");
+    const name = () => read(`/proc/${pid}/comm`)?.trim() ?? "";
+    const isNamed = () =>
+      names.includes(name()) || (pastaNames.includes(name()) && command?.includes("/proc/self/fd/0") === true);
     return environment === undefined && !before.has(identity(pid)) && isNamed() && isOurs(pid, base);
   });
 }
