@@ -74,7 +74,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       readonlyPaths,
       sysctl: {
         ...(newNetwork && networkSysctls(record.userns?.gid ?? 0, countIds(host.gids) - 1)),
-        ...(["bridge", "slirp4netns"].includes(record.network.mode) && clientSysctls),
+        ...(newNetwork && record.network.mode !== "none" && clientSysctls),
       },
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { newHost, requires } from "./harness.ts";
-import { hostAddresses, neighbourAddresses, Outside } from "./outside.ts";
+import { hostAddresses, neighbourAddresses, Outside } from "./neighbour.ts";
 
 setDefaultTimeout(60_000);
 
