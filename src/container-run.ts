@@ -423,8 +423,11 @@ export class ContainerRun {
 
   private changePorts(client: Client, { remove, add }: Extract<ClientMessage, { kind: "publish" }>): void {
     this.orTell(client, () => {
-      this.ports!.change(remove, add);
-      this.putState({ ports: this.publishedPorts });
+      try {
+        this.ports!.change(remove, add);
+      } finally {
+        this.putState({ ports: this.publishedPorts });
+      }
     });
   }
 

@@ -72,7 +72,7 @@ export function toSpec(record: ContainerRecord, host: SpecHost): RuntimeSpec {
       readonlyPaths,
       sysctl: {
         ...(newNetwork && networkSysctls(ids.gidMappings)),
-        ...(["bridge", "slirp4netns"].includes(record.network.mode) && clientSysctls),
+        ...(newNetwork && record.network.mode !== "none" && clientSysctls),
       },
       rootfsPropagation: record.mounts.some(isSlave) ? "slave" : "private",
     },
