@@ -1,4 +1,7 @@
-/** Networks: starts in them, throughput, HTTP through a published port, memory; beside podman's slirp4netns and a bare pasta. */
+/**
+ * Networks: starts in them, throughput, HTTP through a published port, memory; beside podman with slirp4netns (a network of its
+ * own between containers) and a bare pasta, which podman 4.3 can't start yet.
+ */
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
