@@ -42,10 +42,10 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   if (await asksForHelp(verb, rest)) return printHelp(words);
   if (early.failure) throw early.failure;
   prepareFor(name);
+  prepareMonitorFor(name);
   if (usesStore(name)) (await import("./storage/store.ts")).openStore();
   if (usesLayers(name)) await mendLayers();
   call.command = (await verb.load()).default;
-  prepareMonitorFor(name);
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
 }

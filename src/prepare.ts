@@ -151,8 +151,8 @@ export function prepareFor(name: string): void {
 }
 
 /**
- * For a command that will run a container, before it knows which one. By now its module is loaded, and the monitor, a
- * copy, has what both need; and the engine has its threads, of which it makes none in the copy, where they would be in the way.
+ * For a command that will run a container, before it knows which one. By now the command line is loaded, which makes the
+ * engine start its threads: in the monitor, a copy, it starts none of these again, and there they would be in the way.
  */
 export function prepareMonitorFor(name: string): void {
   if (running.includes(name)) startMonitorEarly();
