@@ -139,20 +139,23 @@ export function stop(text: string, options: { timeoutSeconds?: number; signal?: 
   if (endContainer(record.id, signal, seconds < 0 ? -1 : seconds * 1000)) recordContainerEvent("stop", record);
 }
 
-/** Sends a signal to the program. Throws ConflictError where it does not run. */
+/** Sends a signal to the program; SIGKILL ends it for good, as `stop` does. Throws ConflictError where it does not run. */
 export function kill(text: string, signal: string): void {
   const number = signalNumber(signal);
   const { record, state } = findContainer(text);
-  const control = state.status === "running" ? Control.open(record.id) : undefined;
-  if (!control) {
-    throw new ConflictError(`cannot kill container: ${text}: container ${record.id} is not running`);
-  }
-  try {
-    control.tell(number === SIGKILL ? { kind: "stop", signal: number } : { kind: "signal", signal: number });
-    if (number === SIGKILL) control.await("exited", 10_000);
-  } finally {
-    control.close();
-  }
+  const isSent = state.status === "running" && (number === SIGKILL ? end(record.id) : sendSignal(record.id, number));
+  if (!isSent) throw new ConflictError(`cannot kill container: ${text}: container ${record.id} is not running`);
+}
+
+function end(id: string): boolean {
+  return endContainer(id, SIGKILL, 10_000);
+}
+
+function sendSignal(id: string, signal: number): boolean {
+  const control = Control.open(id);
+  control?.tell({ kind: "signal", signal });
+  control?.close();
+  return control !== undefined;
 }
 
 /** Stops it where it runs, and starts it. */

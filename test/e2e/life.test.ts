@@ -157,8 +157,8 @@ onBothDrivers("the life of a container", (host) => {
     expect(await host.must("ps", "-aq", "-f", "name=again", "-f", "name=waits")).toBe("");
   });
 
-  test("stop and rm -f end a container for good whose program ends in that moment by itself", async () => {
-    for (const command of [["stop"], ["rm", "-f"]]) {
+  test("stop, kill and rm -f end a container for good whose program ends in that moment by itself", async () => {
+    for (const command of [["stop"], ["kill"], ["rm", "-f"]]) {
       await runDetached("ends", obedient, "--restart", "always");
       const pid = Number(await host.must("inspect", "-f", "{{.State.Pid}}", "ends"));
       const monitor = Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
