@@ -56,9 +56,7 @@ requires("/dev/net/tun").describe("a network of the container's own", () => {
     expect(await run(options, script)).toMatch(
       /^192\.0\.2\.77\n2001:db8::77\n.* inet 10\.9\.0\.100\/24 .*\n1400\nnameserver 10\.9\.0\.3\n$/,
     );
-    expect(await run("slirp4netns:enable_ipv6=false", "ip -6 route; grep -c tap0 /proc/net/if_inet6")).not.toContain(
-      "default",
-    );
+    expect(await run("slirp4netns:enable_ipv6=false", "ip -6 route")).not.toContain("default");
   });
 
   test("pasta takes some of its own", async () => {
