@@ -185,7 +185,7 @@ async function publishByPasta(...command: string[]): Promise<Published> {
   });
   await Bun.sleep(500);
   const end = () => {
-    for (const pid of childrenOf(process.pid)) kill(pid); // its namespaces' first process: pasta ends with it, and not the other way round
+    for (const pid of childrenOf(process.pid)) kill(pid, "SIGKILL"); // the first of a pid namespace hears no other; pasta ends with it
     return process.exited;
   };
   return { port, end };
