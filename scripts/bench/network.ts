@@ -6,6 +6,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { dirname, join } from "node:path";
+import { kill } from "node:process";
 import { alternate, atOnce, compare, output, privateBytes, quietly } from "./measure.ts";
 import type { Row } from "./report.ts";
 import { freePort, type Stage } from "./stage.ts";
@@ -184,7 +185,7 @@ async function publishByPasta(...command: string[]): Promise<Published> {
   });
   await Bun.sleep(500);
   const end = () => {
-    process.kill();
+    for (const pid of childrenOf(process.pid)) kill(pid, "SIGKILL"); // the first of a pid namespace hears no other; pasta ends with it
     return process.exited;
   };
   return { port, end };
