@@ -134,7 +134,13 @@ export function rewriteOwnHosts(record: ContainerRecord): void {
 /** The hosts file of a member of networks names the host by the address that it has now. */
 export function knowsHost({ id }: ContainerRecord): boolean {
   const [line] = hostLines(hostAddress());
-  return line === undefined || readFileSync(join(containerDir(id), "hosts"), "utf8").includes(line);
+  if (line === undefined) return true;
+  let isKnown = true;
+  writeInPlace(join(containerDir(id), "hosts"), (text) => {
+    isKnown = text.includes(line);
+    return text;
+  });
+  return isKnown;
 }
 
 const mark = "\t# pod"; // ends the lines that are ours; all others stay
