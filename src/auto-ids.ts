@@ -6,7 +6,7 @@ import type { IdRange } from "./ns/idmap.ts";
 import { idMaps } from "./ns/mappers.ts";
 import { resolveUser } from "./ns/user.ts";
 import type { IdMapping } from "./spec.ts";
-import { listContainers, passOver } from "./storage/containers.ts";
+import { listContainers } from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { readInImage } from "./storage/image-files.ts";
 import type { Image } from "./storage/images.ts";
@@ -14,14 +14,14 @@ import type { AutoWish } from "./userns-option.ts";
 
 /**
  * Ids that no recorded container has, but the one whose place this takes: they are a container's once that is recorded under
- * `withIdsLock`. Throws UsageError and PodError.
+ * `withIdsLock`. Throws UsageError and PodError, also where a record can't be read: whose ids are free is unknown then.
  */
 export function freeIds(wish: AutoWish, image: Image, user: string, replaced?: string): AutoIds {
   const wanted =
     wish.size === undefined
       ? neededIds(readInImage(image, "etc/passwd"), readInImage(image, "etc/group"), user)
       : [{ start: 0, count: wish.size }];
-  const taken = listContainers(undefined, passOver).flatMap(({ record: { userns, name } }) =>
+  const taken = listContainers().flatMap(({ record: { userns, name } }) =>
     userns?.mode === "auto" && name !== replaced ? [userns] : [],
   );
   return chooseIds(wanted, wish, idMaps(), taken);

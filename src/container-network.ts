@@ -170,7 +170,8 @@ class OwnNetwork implements ContainerNetwork {
   followHost(before: string): void {
     followResolvConf(this.record, undefined, before);
     rewriteOwnHosts(this.record);
-    if (this.#driver.readsResolversOnce && serversOf(before) !== serversOf(hostResolvConf())) this.startAgain();
+    if (this.#driver.readsResolversOnce && serversOf(before) !== serversOf(hostResolvConf() ?? before))
+      this.startAgain();
   }
 
   share(): void {}

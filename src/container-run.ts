@@ -266,7 +266,7 @@ export class ContainerRun {
     ];
     for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
     if (this.resolvConf) watched.push({ fd: this.resolvConf.fd, action: () => this.followHost() });
-    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.ports!.startAgain() });
+    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.portsEnded() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
     return [...watched, ...(this.health?.watched ?? [])];
   }
@@ -348,10 +348,18 @@ export class ContainerRun {
     }
   }
 
-  private followHost(): void {
-    const before = this.resolvConf!.changedFrom();
-    if (before === undefined) return;
+  private portsEnded(): void {
     try {
+      this.ports!.startAgain();
+    } catch (error) {
+      this.noteError(`its published ports are gone: ${formatError(error)}`);
+    }
+  }
+
+  private followHost(): void {
+    try {
+      const before = this.resolvConf!.changedFrom();
+      if (before === undefined) return;
       if (this.network) this.network.followHost(before);
       else followResolvConf(this.container.record, undefined, before);
     } catch (error) {

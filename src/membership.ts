@@ -316,12 +316,12 @@ export function sweepMembers(): string[] {
  * address that is free now. False where there are none. The caller holds the lock.
  */
 function endDead(name: string, live: Member[]): boolean {
-  const { count, ports } = dropDead(name, live);
-  const segment = ports.length ? takeSegment(live) : undefined; // without a live member it has gone
-  if (segment) {
+  const count = dropDead(name, live, (ports) => {
+    const segment = ports.length ? takeSegment(live) : undefined; // without a live member it has gone
+    if (!segment) return;
     for (const port of ports) unplug(segment, port);
     closeSegment(segment);
-  }
+  });
   return count > 0;
 }
 

@@ -1,12 +1,12 @@
 /** The files by which a container finds names and is found: hosts, hostname, resolv.conf, bind-mounted over those in its /etc. */
 
 import { join } from "node:path";
+import { hasCode, SyscallError } from "./errors.ts";
 import { type OwnNetworkPlan, toOwnNetwork } from "./net/own-network.ts";
 import { hostAddress, hostHasIpv6, resolverOf } from "./networks.ts";
 import { O_NONBLOCK, O_RDWR } from "./ns/constants.ts";
-import { close, ftruncate, open, readDescriptor, statAt } from "./ns/sys/file.ts";
-import { existsSync, readFileSync } from "./ns/sys/fs.ts";
-import { unlessErrno } from "./ns/sys/namespace.ts";
+import { close, ftruncate, open, readDescriptor } from "./ns/sys/file.ts";
+import { readFileSync } from "./ns/sys/fs.ts";
 import { type ContainerRecord, containerDir } from "./storage/containers.ts";
 import { withLock, writeAt } from "./storage/files.ts";
 import { listMembers, listNetworks, type Member, type NetworkRecord, readNetwork } from "./storage/networks.ts";
@@ -78,12 +78,17 @@ function hostLines(address: string | undefined): string[] {
 
 export const resolvConfPath = "/etc/resolv.conf";
 
-export function hostResolvConf(): string {
-  return existsSync(resolvConfPath) ? readFileSync(resolvConfPath, "utf8") : "";
+/** Undefined where it can't be read: there is none, or it is just being replaced. */
+export function hostResolvConf(): string | undefined {
+  try {
+    return readFileSync(resolvConfPath, "utf8");
+  } catch {
+    return undefined;
+  }
 }
 
 /** slirp4netns answers for the host's resolvers, loopback ones too; search domains and options stay the host's unless given. */
-export function toResolvConf(record: ContainerRecord, network?: NetworkRecord, host = hostResolvConf()): string {
+export function toResolvConf(record: ContainerRecord, network?: NetworkRecord, host = hostResolvConf() ?? ""): string {
   const { mode, dns } = record.network;
   const own = toOwn(record);
   if (!own && mode !== "bridge" && !dns) return host;
@@ -179,21 +184,23 @@ export function replaceMarked(text: string, lines: string[]): string {
 }
 
 /**
- * The file stays the same one, since it is mounted; never empty for who reads it meanwhile. A container that has a lease on
- * its file (fcntl(2), F_SETLEASE), for which open(2) else waits 45 seconds, keeps it as it is.
+ * The file stays the same one, since it is mounted; never empty for who reads it meanwhile. Its container may do with it what
+ * it likes, run it (ETXTBSY), or have a lease on it (fcntl(2), F_SETLEASE), for which open(2) else waits 45 seconds: where it
+ * can't be written, or is too long, it stays as it is, and nobody else is held up.
  */
 function writeInPlace(path: string, change: (text: string) => string): void {
-  unlessErrno(["ENOENT", "EAGAIN"], () => {
+  try {
     const fd = open(path, O_RDWR | O_NONBLOCK);
     try {
-      if (statAt(fd, "").size > hostsLimitBytes) return;
-      const before = readDescriptor(fd, path);
+      const before = readDescriptor(fd, path, hostsLimitBytes + 1);
       const after = Buffer.from(change(before.toString()));
-      if (after.equals(before)) return;
+      if (Math.max(before.length, after.length) > hostsLimitBytes || after.equals(before)) return;
       writeAt(fd, after, 0);
       if (after.length < before.length) ftruncate(fd, after.length);
     } finally {
       close(fd);
     }
-  });
+  } catch (error) {
+    if (!(error instanceof SyscallError) && !hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+  }
 }

@@ -16,7 +16,7 @@ export class ResolvConfWatch {
   /** Readable when it may have changed. */
   readonly fd: number;
   #directories: number[] = [];
-  #text = hostResolvConf();
+  #text = hostResolvConf() ?? "";
 
   constructor() {
     setSignalMask("block", [SIGIO]);
@@ -29,7 +29,7 @@ export class ResolvConfWatch {
     while (readSignal(this.fd));
     this.#watch(); // the link may lead elsewhere now
     const before = this.#text;
-    this.#text = hostResolvConf();
+    this.#text = hostResolvConf() ?? before;
     return this.#text === before ? undefined : before;
   }
 
@@ -40,16 +40,21 @@ export class ResolvConfWatch {
   #watch(): void {
     const before = this.#directories;
     const paths = [resolvConfPath];
-    unlessErrno(["ENOENT", "EACCES"], () => {
+    unlessErrno(cantBeSeen, () => {
       paths.push(realPath(resolvConfPath));
     });
-    this.#directories = [...new Set(paths.map((path) => dirname(path)))].map((path) =>
-      open(path, O_RDONLY | O_DIRECTORY),
-    );
+    this.#directories = [];
+    for (const path of new Set(paths.map((path) => dirname(path)))) {
+      unlessErrno(cantBeSeen, () => {
+        this.#directories.push(open(path, O_RDONLY | O_DIRECTORY));
+      });
+    }
     for (const fd of this.#directories) unlessErrno(["EINVAL"], () => notifyOfChanges(fd)); // a kernel, or a file system, without it
     for (const fd of before) close(fd);
   }
 }
+
+const cantBeSeen = ["ENOENT", "ENOTDIR", "EACCES"];
 
 function realPath(path: string): string {
   const fd = open(path, O_PATH);

@@ -81,8 +81,10 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   const resolvers = plug.resolvers?.map((resolver) => parseAddress(resolver)!);
   const network = new Netlink(segment.routeFd);
   const peer = { name: plug.interface, namespaceFd: container.namespaceFd, address: hardware };
-  makeVeth(network, port, { mtuBytes, master: bridgeIndex }, peer);
-  guardPort(new Netlink(segment.netfilterFd), { name: port, hardware, addresses, resolvers }); // before the container's end is up
+  const portIndex = newPortIndex();
+  makeVeth(network, port, { index: portIndex, mtuBytes }, peer);
+  guardPort(new Netlink(segment.netfilterFd), { name: port, hardware, addresses, resolvers });
+  setUp(network, portIndex, { master: bridgeIndex, mtuBytes }); // not before it is guarded
   const inside = new Netlink(container.routeFd);
   const index = linkIndex(inside, plug.interface);
   for (const [at, { subnet }] of plug.addresses.entries()) {
@@ -91,6 +93,11 @@ export function plugIn(segment: Segment, container: Place, plug: Plug): void {
   setUp(inside, index);
   for (const { gateway } of plug.addresses) if (gateway) addDefaultRoute(inside, index, parseAddress(gateway)!);
   waitUp(network, port);
+}
+
+/** Any that nobody else has: those of containers' interfaces and of other ports in use are few. */
+function newPortIndex(): number {
+  return bridgeIndex + 1 + (crypto.getRandomValues(new Uint32Array(1))[0]! >>> 2);
 }
 
 const upPatienceMs = 1000;

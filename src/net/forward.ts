@@ -7,6 +7,7 @@ import { EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../ns/constants.ts";
 import { growPipe, pipe, splice } from "../ns/sys/descriptor.ts";
 import { Epoll } from "../ns/sys/epoll.ts";
 import { close } from "../ns/sys/file.ts";
+import { getRlimit } from "../ns/sys/process.ts";
 import {
   acceptFrom,
   beginConnect,
@@ -60,6 +61,9 @@ const movesPerTurn = 8;
 const datagramBytes = 1 << 16;
 const connectionsPerCollection = 1024;
 const idleMs = 90_000; // of datagrams: a conversation without any is over
+const largestConversations = 1024; // of all ports: for one more the one that was silent the longest ends
+const RLIMIT_NOFILE = 7;
+const datagramsPerTurn = 64;
 const idleCheckMs = 1000;
 const fullPauseMs = 10;
 
@@ -71,6 +75,7 @@ export class Forwarder {
   readonly #busy = new Set<Connection>();
   readonly #pipes: Pipe[] = [];
   readonly #conversations = new Map<string, Conversation>();
+  readonly #conversationsLimit = Math.min(largestConversations, getRlimit(RLIMIT_NOFILE).soft / 4);
   readonly #buffer = new Uint8Array(datagramBytes);
   #idleCheckedMs = 0;
   #accepted = 0;
@@ -222,16 +227,29 @@ export class Forwarder {
   }
 
   #receive({ listenerFd, port }: Forward): void {
-    for (let got = receiveFrom(listenerFd, this.#buffer); got; got = receiveFrom(listenerFd, this.#buffer)) {
-      const key = `${listenerFd} ${got.from.toString("hex")}`;
-      const conversation = this.#conversations.get(key) ?? this.#begin(key, { listenerFd, port, client: got.from });
+    for (const { bytes, from } of this.#datagrams(listenerFd)) {
+      const key = `${listenerFd} ${from.toString("hex")}`;
+      const conversation = this.#conversations.get(key) ?? this.#begin(key, { listenerFd, port, client: from });
       if (!conversation) continue;
-      sendTo(conversation.fd, this.#buffer.subarray(0, got.length));
+      sendTo(conversation.fd, bytes);
       conversation.lastMs = performance.now();
+      this.#conversations.delete(key);
+      this.#conversations.set(key, conversation); // the first is the one that was silent the longest
+    }
+  }
+
+  /** Those that are there, as many as one turn has: of the rest it is told again. */
+  *#datagrams(fd: number): Generator<{ bytes: Uint8Array; from: Buffer }> {
+    for (let count = 0; count < datagramsPerTurn; count++) {
+      const got = receiveFrom(fd, this.#buffer);
+      if (!got) return;
+      yield { bytes: this.#buffer.subarray(0, got.length), from: got.from };
     }
   }
 
   #begin(key: string, { listenerFd, port, client }: { listenerFd: number; port: number; client: Buffer }) {
+    const [silent] = this.#conversations;
+    if (silent && this.#conversations.size >= this.#conversationsLimit) this.#end(...silent);
     const fd = attempt(() => beginConnect("udp", { address: this.target.address, port }));
     if (fd === undefined) return undefined;
     const conversation: Conversation = { fd, listenerFd, client, lastMs: 0 };
@@ -242,8 +260,8 @@ export class Forwarder {
 
   #answer(conversation: Conversation): void {
     const { fd, listenerFd, client } = conversation;
-    for (let got = receiveFrom(fd, this.#buffer); got; got = receiveFrom(fd, this.#buffer)) {
-      sendTo(listenerFd, this.#buffer.subarray(0, got.length), client);
+    for (const { bytes } of this.#datagrams(fd)) {
+      sendTo(listenerFd, bytes, client);
       conversation.lastMs = performance.now();
     }
   }

@@ -159,6 +159,7 @@ function v6Rules(addresses: Buffer[]): Expression[][] {
     ...[133, 134, 137].map((type) => [...icmp6(type), verdict(NF_DROP)]), // routers' messages: nobody here is one
     ...addresses.map((address) => [...icmp6(136), ...compare(TRANSPORT, 8, address), verdict(NF_ACCEPT)]), // neighbour advertisements
     [...icmp6(136), verdict(NF_DROP)],
+    [...etherType(0x86dd), ...upperLayer(NFT_CMP_EQ, IPPROTO_AH), verdict(NF_DROP)], // what is behind it nobody looks at
     ...addresses.map((address) => [
       ...etherType(0x86dd),
       ...upperLayer(NFT_CMP_NEQ, IPPROTO_RAW), // any, but one that was found behind all extension headers
@@ -249,6 +250,7 @@ function header(family: number, resource: number): Buffer {
 }
 
 // <linux/in.h>, <linux/in6.h>
+const IPPROTO_AH = 51;
 const IPPROTO_ICMPV6 = 58;
 const IPPROTO_RAW = 255;
 // <linux/netfilter.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>

@@ -98,11 +98,15 @@ export function makeBridge(
   newLink(netlink, `make the bridge ${name}`, attributes, options.index);
 }
 
-/** A pair of interfaces: one here, up and a port of the bridge `master`; its peer in another network namespace, down. */
+/**
+ * A pair of interfaces: one here, up; its peer in another network namespace, down. `index`
+ * must not be what the peer gets there: the kernel would take the pair for one interface, and tell of its carrier up to a
+ * second later (dev_get_iflink() in net/core/link_watch.c). Until then nobody is heard by IPv6.
+ */
 export function makeVeth(
   netlink: Netlink,
   name: string,
-  options: { mtuBytes: number; master: number },
+  options: { index: number; mtuBytes: number },
   peer: { name: string; namespaceFd: number; address: Uint8Array },
 ): void {
   const peerAttributes: Attribute[] = [
@@ -112,10 +116,9 @@ export function makeVeth(
     [IFLA_NET_NS_FD, peer.namespaceFd],
   ];
   const peerInfo = Buffer.concat([interfaceInfo({}), encodeAttributes(peerAttributes)]);
-  newLink(netlink, `make the interface ${name}`, [
+  const attributes: Attribute[] = [
     [IFLA_IFNAME, name],
     [IFLA_MTU, options.mtuBytes],
-    [IFLA_MASTER, options.master],
     [
       IFLA_LINKINFO,
       [
@@ -123,7 +126,8 @@ export function makeVeth(
         [IFLA_INFO_DATA, [[VETH_INFO_PEER, peerInfo]]],
       ],
     ],
-  ]);
+  ];
+  newLink(netlink, `make the interface ${name}`, attributes, options.index);
 }
 
 /** `index`: which it is to have; else one that is free. */

@@ -25,6 +25,7 @@ import {
   MS_REC,
   MS_RELATIME,
   MS_STRICTATIME,
+  MS_UNBINDABLE,
   O_CREAT,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -59,6 +60,7 @@ export function mountCommon(dataDir: string, at: (step: string) => void): Common
   const hidden = `${dataDir}/locks`;
   at(`mount what every container has on ${hidden}`);
   mount("tmpfs", hidden, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755");
+  mount("none", hidden, "", MS_UNBINDABLE); // else `-v` of a folder above the store would bring it in, with nothing masked
   const root = openAt(AT_FDCWD, hidden, O_RDONLY | O_DIRECTORY);
   const mounts = commonMounts(mappedIds("gid"));
   mountAll(root, mounts, new Map(), at);

@@ -160,12 +160,12 @@ export function networksWithDead(): string[] {
   return list(paths.networks).filter((name) => deadFiles(name, listMembers(name)).length > 0);
 }
 
-/** Removes these records: how many there were, and the ports of those that could be read. The caller holds the network's lock. */
-export function dropDead(name: string, live: Member[]): { count: number; ports: string[] } {
+/** Removes these records, after `before` was given the ports of those that can be read. How many there were. The caller holds the network's lock. */
+export function dropDead(name: string, live: Member[], before: (ports: string[]) => void): number {
   const files = deadFiles(name, live).map((file) => join(membersDir(name), file));
-  const ports = files.map((file) => readUndamaged<Member>(file)?.port).filter((port) => port !== undefined);
+  before(files.map((file) => readUndamaged<Member>(file)?.port).filter((port) => port !== undefined));
   for (const file of files) rmSync(file, { force: true });
-  return { count: files.length, ports };
+  return files.length;
 }
 
 function deadFiles(name: string, live: Member[]): string[] {

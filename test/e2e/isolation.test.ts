@@ -61,6 +61,14 @@ onBothDrivers("isolation", (host, driver) => {
     expect({ NoNewPrivs, Seccomp }).toEqual({ NoNewPrivs: "0", Seccomp: "0" });
   });
 
+  test("a folder above the store brings in nothing of what pod has mounted below it, unmasked", async () => {
+    const script = "ls /h/locks; cat /h/locks/proc/keys; grep -c locks /proc/self/mountinfo";
+    const { stdout } = await host.pod(...quietRun, "-v", `${host.dataDir}:/h`, "starter", "sh", "-c", script);
+    expect(stdout).toEndWith("\n0\n");
+    expect(stdout.split("\n")).toContain("names");
+    expect(stdout.split("\n")).not.toContain("proc");
+  });
+
   test("the host's supplementary groups are not there", async () => {
     expect(await host.shOutput("id -G")).toBe("0");
     expect((await status()).Groups!.trim()).toBe("");

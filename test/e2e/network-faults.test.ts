@@ -109,6 +109,24 @@ requires("/dev/net/tun").describe("faults of networks", () => {
     await host.must("rm", "-f", "visitor", "tenant");
   });
 
+  test("a container that runs its hosts file as a program, or makes it long, holds nobody up", async () => {
+    const script =
+      "cat /bin/busybox >/etc/hosts; chmod 755 /etc/hosts; ln -s /etc/hosts /tmp/sleep; exec /tmp/sleep 1000";
+    await host.must("run", "-d", "--name", "runner", "starter", "sh", "-c", script);
+    for (let i = 0; i < 100 && !(await within("runner", "ls -l /proc/1/exe")).includes("hosts"); i++)
+      await Bun.sleep(20);
+    expect(await within("runner", "ls -l /proc/1/exe")).toContain("/etc/hosts");
+    await start("long");
+    await within("long", "dd if=/dev/zero of=/etc/hosts bs=1M count=1 seek=100000 2>/dev/null");
+    await host.must("run", "--rm", "starter", "true");
+    await start("other");
+    await host.must("rename", "other", "renamed");
+    expect(await within("renamed", "cat /etc/hosts")).toContain("runner");
+    await host.must("rm", "-f", "renamed", "long");
+    expect(await inspect("runner", ".State.Status")).toBe("running");
+    await host.must("rm", "-f", "runner");
+  });
+
   test("networks that are connected at once are all there at the next start, and one twice is refused", async () => {
     const names = ["n0", "n1", "n2", "n3"];
     for (const name of names) await host.must("network", "create", name);

@@ -1,7 +1,7 @@
 /** The host gets other resolvers and another address while containers run: a VPN comes up, a laptop changes its Wi-Fi. */
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Host, requires } from "./harness.ts";
 import { Outside } from "./outside.ts";
@@ -71,6 +71,18 @@ requires("/dev/net/tun").describe("/etc/resolv.conf", () => {
     for (const name of ["bridged", "slirped", "pasted"]) await becomes(name, lookup, /198\.51\.100\.54/);
     expect(await within("given", "cat /etc/resolv.conf")).toBe("nameserver 192.0.2.53\nsearch mine.example\n");
     expect(await within("edited", "cat /etc/resolv.conf")).toBe("nameserver 192.0.2.99\n");
+  });
+
+  test("while there is none for a moment all stays as it was", async () => {
+    const before = await within("bridged", "cat /etc/resolv.conf");
+    rmSync(outside.etc("resolv.conf"));
+    writeFileSync(outside.etc("other"), "");
+    await Bun.sleep(300);
+    for (const name of ["bridged", "lonely"])
+      expect(await within(name, "cat /etc/resolv.conf")).toContain("vpn.example");
+    writeResolvConf("nameserver 192.0.2.54\nsearch again.example\n");
+    await becomes("bridged", "cat /etc/resolv.conf", /search again\.example/);
+    expect(before).toContain("vpn.example");
   });
 
   test("a resolver on the host's loopback answers too, as systemd-resolved does", async () => {

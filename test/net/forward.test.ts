@@ -34,9 +34,9 @@ afterAll(async () => {
   server.close();
 });
 
-function exchange(bytes: Buffer): Promise<Buffer> {
+function exchange(bytes: Buffer, port = ports.tcp): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const socket = dial({ port: ports.tcp, host: "127.0.0.1", allowHalfOpen: true });
+    const socket = dial({ port, host: "127.0.0.1", allowHalfOpen: true });
     const chunks: Buffer[] = [];
     socket.on("data", (chunk) => chunks.push(Buffer.from(chunk)));
     socket.on("end", () => resolve(Buffer.concat(chunks)));
@@ -49,6 +49,27 @@ test("connections carry all bytes both ways, and the end of each half", async ()
   const bytes = Buffer.alloc(9_000_000, "0123456789abcdef-");
   expect((await exchange(bytes)).equals(bytes)).toBe(true);
   expect((await exchange(Buffer.alloc(0))).length).toBe(0);
+});
+
+test("datagrams from many ports leave descriptors for connections", async () => {
+  const target = (server.address() as { port: number }).port;
+  const silent = await Bun.udpSocket({ hostname: "127.0.0.1" });
+  const command = [process.execPath, join(import.meta.dir, "forward-child.ts"), String(target), String(silent.port)];
+  const limited = Bun.spawn(["bash", "-c", 'ulimit -n 128; exec "$@"', "-", ...command], { stdout: "pipe" });
+  try {
+    const { value } = await limited.stdout.getReader().read();
+    const { tcp, udp } = JSON.parse(new TextDecoder().decode(value)) as typeof ports;
+    for (let i = 0; i < 300; i++) {
+      const client = await Bun.udpSocket({});
+      client.send("x", udp, "127.0.0.1");
+      client.close();
+    }
+    expect((await exchange(Buffer.from("still there"), tcp)).toString()).toBe("still there");
+  } finally {
+    limited.kill("SIGKILL");
+    await limited.exited;
+    silent.close();
+  }
 });
 
 test("many connections at once are apart", async () => {

@@ -62,5 +62,5 @@ test("a guard has rules for IPv6 only where its member has such an address", () 
     return parseMessages(Buffer.concat(guardMessages(port, 1))).filter(({ type }) => type === newRule).length;
   };
   expect(rules("10.88.0.4")).toBe(3);
-  expect(rules("10.88.0.4", "fd00::4")).toBe(12);
+  expect(rules("10.88.0.4", "fd00::4")).toBe(13);
 });

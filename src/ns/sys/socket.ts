@@ -28,7 +28,6 @@ const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
 const SHUT_WR = 1;
 const EAGAIN = 11;
-const ECONNREFUSED = 111;
 const EINPROGRESS = 115;
 
 function newSocket(family: number, protocol: Protocol): number {
@@ -124,13 +123,12 @@ export function endWriting(fd: number): void {
   c.shutdown(fd, SHUT_WR); // where the peer is gone already there is nothing to tell
 }
 
-/** One datagram, and whose it is, as the kernel writes it; undefined where there is none. */
+/** One datagram, and whose it is, as the kernel writes it; undefined where there is none, or an error of an earlier one is told: udp(7). */
 export function receiveFrom(fd: number, buffer: Uint8Array): { length: number; from: Buffer } | undefined {
   const from = Buffer.alloc(nameBytes);
   const fromLength = new Uint32Array([from.length]);
   const length = c.recvfrom(fd, buffer, buffer.length, 0, from, fromLength);
-  if (failedWith(length, EAGAIN, ECONNREFUSED)) return undefined;
-  return { length: check("recvfrom", length), from: from.subarray(0, fromLength[0]) };
+  return length === -1 ? undefined : { length, from: from.subarray(0, fromLength[0]) };
 }
 
 /** A datagram that can't be sent is lost, as datagrams may be. `to`: as receiveFrom() gave it. */
