@@ -39,12 +39,15 @@ export function openAt2(dirFd: number, path: string, flags: number, resolve: num
 }
 
 const EAGAIN = 11;
-const triesMaximum = 1000;
+const patienceMs = 5000; // with who renames all the time
 
 /** openat2(2): a rename or mount anywhere on the machine makes a `..` unsure, and the call is to be made again. */
 export function untilSure(call: () => number): number {
   let result = call();
-  for (let tries = 1; tries < triesMaximum && failedWith(result, EAGAIN); tries++) result = call();
+  if (!failedWith(result, EAGAIN)) return result;
+  const deadline = performance.now() + patienceMs;
+  do result = call();
+  while (failedWith(result, EAGAIN) && performance.now() < deadline);
   return result;
 }
 /** close(2); a bad descriptor is a bug and throws. */
