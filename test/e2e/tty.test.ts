@@ -102,7 +102,7 @@ onBothDrivers("a terminal", (host) => {
         "starter",
         "sh",
         "-c",
-        "stty size; trap 'stty size' WINCH; while :; do sleep 0.05; done",
+        "trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done",
       ),
       async (session) => {
         await session.waitFor("24 80");
