@@ -303,7 +303,9 @@ class BridgeNetworks implements ContainerNetwork {
       if (this.#isShared) membership.unplug(); // its namespace lives on, but its address is free again
       return membership.leave();
     });
-    if (names.length) rewriteHosts(names);
+    try {
+      if (names.length) rewriteHosts(names);
+    } catch {} // the container's end is to be told in any case, and who comes or goes next writes them all
     return () => {
       for (const awaitEnd of ends) awaitEnd();
     };

@@ -164,7 +164,7 @@ export class ContainerRun {
     this.streams!.drainOutputs();
   }
 
-  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. */
+  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. A killed slirp4netns may take the kernel a little longer. */
   end(): void {
     const { record } = this.container;
     this.cleanUp();

@@ -4,17 +4,11 @@ import { watchEvents } from "../events.ts";
 import { eventTests, formatEvent } from "../format/events.ts";
 import { toTest } from "../format/filters.ts";
 import * as output from "../output.ts";
-import { parseFilter, parseTime } from "../values.ts";
+import { parseTime } from "../values.ts";
+import { filterOption } from "./list-options.ts";
 
 const args = {
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: `Filter output: ${Object.keys(eventTests).join(", ")}`,
-  },
+  filter: filterOption(Object.keys(eventTests)),
   format: { type: "string", description: "Format output: 'json' or a Go template" },
   since: { type: "string", parse: parseTime, description: "Show all events created since timestamp" },
   until: { type: "string", parse: parseTime, description: "Stream events until this timestamp" },

@@ -18,20 +18,14 @@ import {
   listImages,
   listSummaries,
 } from "../storage/images.ts";
-import { parseFilter, parseTime } from "../values.ts";
+import { parseTime } from "../values.ts";
+import { filterOption, listFormat } from "./list-options.ts";
 
 const args = {
   all: { type: "boolean", alias: "a", description: "Show all images (pod keeps no intermediate ones to hide)" },
   digests: { type: "boolean", description: "Show digests" },
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: "Filter output by before, dangling, label, reference, since or until",
-  },
-  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  filter: filterOption(["before", "dangling", "label", "reference", "since", "until"]),
+  format: listFormat,
   "no-trunc": { type: "boolean", description: "Don't truncate output" },
   quiet: { type: "boolean", alias: "q", description: "Only show image IDs" },
   tree: { type: "boolean", description: "List images with their platforms and what they take on disk" },

@@ -3,18 +3,28 @@
 import type { OptionDefs } from "../args.ts";
 import { parseFilter } from "../values.ts";
 
-/** `filters`: their names. `quiet`: what is shown alone. */
+/** `filters`: their names. */
+export function filterOption(filters: string[]) {
+  return {
+    type: "string",
+    alias: "f",
+    multiple: true,
+    valueHint: "filter",
+    parse: parseFilter,
+    description: `Filter output: ${filters.join(", ")}`,
+  } satisfies OptionDefs[string];
+}
+
+export const listFormat = {
+  type: "string",
+  description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template",
+} satisfies OptionDefs[string];
+
+/** `quiet`: what is shown alone. */
 export function listOptions(filters: string[], quiet: string) {
   return {
-    filter: {
-      type: "string",
-      alias: "f",
-      multiple: true,
-      valueHint: "filter",
-      parse: parseFilter,
-      description: `Filter output: ${filters.join(", ")}`,
-    },
-    format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+    filter: filterOption(filters),
+    format: listFormat,
     quiet: { type: "boolean", alias: "q", description: `Only display ${quiet}` },
   } satisfies OptionDefs;
 }

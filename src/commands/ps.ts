@@ -8,19 +8,13 @@ import * as output from "../output.ts";
 import type { ContainerState } from "../storage/container-state.ts";
 import { listContainers } from "../storage/containers.ts";
 import { listSummaries } from "../storage/images.ts";
-import { parseFilter, parseInteger } from "../values.ts";
+import { parseInteger } from "../values.ts";
+import { filterOption, listFormat } from "./list-options.ts";
 
 const args = {
   all: { type: "boolean", alias: "a", description: "Show all containers (default shows just running)" },
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: `Filter output: ${Object.keys(containerTests).join(", ")}`,
-  },
-  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  filter: filterOption(Object.keys(containerTests)),
+  format: listFormat,
   last: {
     type: "string",
     alias: "n",

@@ -3,18 +3,12 @@ import { type OptionDefs, parseOptions } from "../args.ts";
 import { applyFilters, type FilterTests, parseFlagFilter } from "../format/filters.ts";
 import * as output from "../output.ts";
 import { type SearchResult, search } from "../search.ts";
-import { parseFilter, parseInteger } from "../values.ts";
+import { parseInteger } from "../values.ts";
+import { filterOption, listFormat } from "./list-options.ts";
 
 const args = {
-  filter: {
-    type: "string",
-    alias: "f",
-    multiple: true,
-    valueHint: "filter",
-    parse: parseFilter,
-    description: "Filter output by is-automated, is-official or stars (at least so many)",
-  },
-  format: { type: "string", description: "Format output: 'table', 'table TEMPLATE', 'json' or a Go template" },
+  filter: filterOption(["is-automated", "is-official", "stars (at least so many)"]),
+  format: listFormat,
   limit: { type: "string", valueHint: "int", parse: parseInteger, default: "25", description: "Max number of results" },
   "no-trunc": { type: "boolean", description: "Don't truncate output" },
   term: {

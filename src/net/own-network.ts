@@ -1,5 +1,6 @@
 /** The network of a container that shares it with nobody, as `slirp4netns` and `pasta` give one. */
 
+import type { OwnNetworkSettings } from "../storage/containers.ts";
 import type { PlugAddress } from "./bridge.ts";
 import { pasta } from "./pasta.ts";
 import { slirp4netns } from "./slirp4netns.ts";
@@ -21,16 +22,6 @@ import {
 /** By the network mode. */
 export const ownDrivers = { slirp4netns, pasta };
 
-/** What was asked for; storage has it as OwnNetworkSettings. */
-interface Settings {
-  subnet?: string;
-  mtuBytes?: number;
-  ipv6?: boolean;
-  outbound?: string;
-  outbound6?: string;
-  interface?: string;
-}
-
 export interface OwnNetworkPlan extends WayOutPlan {
   /** The container's interface and its addresses. */
   interface: string;
@@ -39,7 +30,11 @@ export interface OwnNetworkPlan extends WayOutPlan {
 }
 
 /** Complete, from what was asked for. `hasIpv6`: the host's kernel has it. */
-export function toOwnNetwork(settings: Settings = {}, allowHostLoopback: boolean, hasIpv6: boolean): OwnNetworkPlan {
+export function toOwnNetwork(
+  settings: OwnNetworkSettings = {},
+  allowHostLoopback: boolean,
+  hasIpv6: boolean,
+): OwnNetworkPlan {
   const { mtuBytes = largestMtuBytes, outbound, outbound6, subnet: text = ownSubnet } = settings;
   const ipv6 = settings.ipv6 ?? (hasIpv6 && mtuBytes >= smallestMtuBytes6);
   const subnet = parseSubnet(text)!;

@@ -8,9 +8,11 @@ import { formatAddress, nth, parseSubnet } from "./subnets.ts";
 import {
   gateway6,
   gatewayOf,
+  hintOf,
   openLog,
   ownAddress6,
   ownAddressOffset,
+  requireProgram,
   resolverOf,
   tapName,
   type WayOutDriver,
@@ -20,13 +22,7 @@ import {
 } from "./way-out.ts";
 
 export const pasta: WayOutDriver = {
-  require() {
-    const path = Bun.which("pasta");
-    if (path) return path;
-    throw new PodError("pasta is not installed", {
-      hint: "install it (Debian, Ubuntu: sudo apt install passt), or run with --network slirp4netns",
-    });
-  },
+  require: () => requireProgram("pasta", "passt", "--network slirp4netns"),
   start,
   failure: (logFile) => pastaFailure(readText(logFile)),
   commandLine: (plan) => ["pasta", ...toArguments(plan)],
@@ -72,8 +68,6 @@ const noise = /^(Failed to send \d+ bytes to syslog|Don't run as root.*)$/; // i
 function pastaFailure(log: string): PodError {
   const said = log.split("\n").filter((line) => line.trim() && !noise.test(line.trim()));
   return new PodError(`pasta: ${said.at(-1)?.trim() || "it ended without a word"}`, {
-    hint: /net\/tun/.test(log)
-      ? "/dev/net/tun is missing or closed to you: sudo modprobe tun; or run with --network none or --network host"
-      : "pasta needs a default route on the host; run with --network slirp4netns, none or host",
+    hint: hintOf(log, "pasta needs a default route on the host; run with --network slirp4netns, none or host"),
   });
 }

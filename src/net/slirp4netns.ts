@@ -8,7 +8,9 @@ import { spawn } from "../ns/sys/fork.ts";
 import { sessionEndSignals } from "../ns/sys/process.ts";
 import { parseSubnet } from "./subnets.ts";
 import {
+  hintOf,
   openLog,
+  requireProgram,
   resolverOf,
   tapName,
   type WayOutDriver,
@@ -25,13 +27,7 @@ const patienceSeconds = 10;
 const resolver6 = "fd00::3"; // fixed, as all that it has of IPv6
 
 export const slirp4netns: WayOutDriver = {
-  require() {
-    const path = Bun.which("slirp4netns");
-    if (path) return path;
-    throw new PodError("slirp4netns is not installed", {
-      hint: "install it (Debian, Ubuntu: sudo apt install slirp4netns), or run with --network none or --network host",
-    });
-  },
+  require: () => requireProgram("slirp4netns", "slirp4netns", "--network none or --network host"),
   start,
   failure: (logFile) => slirpFailure(readText(logFile)),
   commandLine: (plan) => ["slirp4netns", ...toArguments(plan)],
@@ -86,8 +82,6 @@ function toArguments({ subnet, mtuBytes, ipv6, allowHostLoopback, outbound, outb
 function slirpFailure(log: string): PodError {
   const said = log.trim().split("\n").at(-1) || "it ended without a word";
   return new PodError(`slirp4netns: ${said}`, {
-    hint: /net\/tun/.test(log)
-      ? "/dev/net/tun is missing or closed to you: sudo modprobe tun; or run with --network none or --network host"
-      : "run with --network none or --network host",
+    hint: hintOf(log, "run with --network none or --network host"),
   });
 }

@@ -1,5 +1,6 @@
 /** A network's way out: a program on the host's side that carries what comes to an interface in the network, without any privilege. */
 
+import { PodError } from "../errors.ts";
 import { O_CREAT, O_TRUNC, O_WRONLY } from "../ns/constants.ts";
 import { open } from "../ns/sys/file.ts";
 import { formatAddress, nth, type Subnet } from "./subnets.ts";
@@ -75,6 +76,21 @@ export interface WayOutDriver {
   resolvers(plan: WayOutPlan): string[];
   /** It does not see when the host gets others. */
   readsResolversOnce: boolean;
+}
+
+/** Its path. Throws PodError: `packageName` is Debian's that has it, `instead` what works without. */
+export function requireProgram(name: string, packageName: string, instead: string): string {
+  const path = Bun.which(name);
+  if (path) return path;
+  throw new PodError(`${name} is not installed`, {
+    hint: `install it (Debian, Ubuntu: sudo apt install ${packageName}), or run with ${instead}`,
+  });
+}
+
+/** By what the program said; `usual`: where that tells nothing. */
+export function hintOf(log: string, usual: string): string {
+  if (!/net\/tun/.test(log)) return usual;
+  return "/dev/net/tun is missing or closed to you: sudo modprobe tun; or run with --network none or --network host";
 }
 
 export function openLog(path: string): number {
