@@ -114,7 +114,10 @@ export function writeSingleIdMaps(maps: IdMaps): void {
 }
 
 function mappingFailure(text: string): PodError {
-  return new PodError(`map the ids of the user namespace: ${text || "the helper was ended"}`, {
+  const maps = kinds.map(
+    (kind) => `${kind}_map has "${readText(`/proc/self/${kind}_map`).trim().replace(/\s+/g, " ")}"`,
+  );
+  return new PodError(`map the ids of the user namespace: ${text || "the helper was ended"} (${maps.join(", ")})`, {
     hint: /not permitted/.test(text) ? restrictionHint() : "see /etc/subuid and /etc/subgid, subuid(5)",
   });
 }

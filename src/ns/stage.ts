@@ -50,10 +50,11 @@ function readWhole(file: number): Buffer {
 /** The next message's bytes and descriptors; undefined where the other side is gone. Blocks. */
 export function receivePacket(fd: number): { bytes: Buffer; fds: number[] } | undefined {
   let packet: ReturnType<typeof receiveMessage>;
-  // unix(7): a peer that ends with unread messages resets the connection
-  unlessErrno(["ECONNRESET"], () => {
+  const next = () => {
     packet = receiveMessage(fd, packetBytes);
-  });
+  };
+  // unix(7): a peer that ends with unread messages resets the connection. That is told once, and before what it has sent.
+  if (!unlessErrno(["ECONNRESET"], next)) next();
   return packet?.bytes.length ? packet : undefined;
 }
 

@@ -1,7 +1,16 @@
 /** The control group in which the tests run: cgroups(7). */
 
-import { accessSync, existsSync, mkdirSync, constants as mode, readdirSync, readFileSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import {
+  accessSync,
+  existsSync,
+  mkdirSync,
+  constants as mode,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
 
 /** Its directory; undefined where no cgroup v2 is mounted. */
 export function ownCgroup(): string | undefined {
@@ -21,6 +30,15 @@ export function isDelegated(): boolean {
   } catch {
     return false;
   }
+}
+
+/** One for this process and what it starts: test files that run beside each other would see each other's containers. */
+export function enterCgroupOfItsOwn(): void {
+  const name = `test-${process.pid}`;
+  if (!isDelegated() || basename(ownCgroup()!) === name) return;
+  const path = join(ownCgroup()!, name);
+  mkdirSync(path);
+  writeFileSync(join(path, "cgroup.procs"), "0");
 }
 
 /** Containers' control groups whose monitor has ended. */

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, setDefaultTimeout, test } from "bun:test
 import { accessSync, existsSync, mkdirSync, mkdtempSync, constants as mode } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { isDelegated } from "./cgroups.ts";
+import { enterCgroupOfItsOwn, isDelegated } from "./cgroups.ts";
 import { forceRemove, leftovers, processesNow, processesOf } from "./leftovers.ts";
 import { exitCode, openSession, type Session } from "./terminal.ts";
 
@@ -38,9 +38,13 @@ export interface RunOptions {
   outside?: boolean;
 }
 
-/** scripts/as-user has opened it as root; where it could not, there is nothing to leave. */
-const outsideFd = process.env.POD_TEST_CGROUP_FD ? Number(process.env.POD_TEST_CGROUP_FD) : undefined;
-const leaveCgroup = ["bash", "-c", 'echo 0 >&3; exec 3>&-; exec "$@"', "leave"];
+enterCgroupOfItsOwn();
+
+/** scripts/as-user moves the processes whose pids are written to it; where it could not, there is nothing to leave. */
+const door = process.env.POD_TEST_CGROUP_DOOR;
+const leave =
+  'group=$(</proc/$$/cgroup); echo $$ >"$0"; while [ "$(</proc/$$/cgroup)" = "$group" ]; do :; done; exec "$@"';
+const leaveCgroup = door ? ["bash", "-c", leave, door] : [];
 
 /** A home, a store and a runtime directory that only one test file's containers use. */
 export class Host {
@@ -94,9 +98,8 @@ export class Host {
 
   async podWith(options: RunOptions, ...args: string[]): Promise<Result> {
     const { stdin, cwd = this.work, timeoutSeconds = 30 } = options;
-    const fd = options.outside ? outsideFd : undefined;
-    const child = Bun.spawn([...(fd ? leaveCgroup : []), ...this.launcher, binary, ...args], {
-      stdio: [stdin === undefined ? "ignore" : new Blob([stdin]), "pipe", "pipe", fd ?? "ignore"],
+    const child = Bun.spawn([...(options.outside ? leaveCgroup : []), ...this.launcher, binary, ...args], {
+      stdio: [stdin === undefined ? "ignore" : new Blob([stdin]), "pipe", "pipe"],
       cwd,
       env: { ...this.env, ...options.env },
     });
