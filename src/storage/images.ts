@@ -92,7 +92,7 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
   const { [nameAnnotation]: _, ...others } = manifest.annotations ?? {};
   const entry = { ...manifest, annotations: { ...others, ...summarize(digest) } };
   for (const algorithm of readdirSync(paths.blobs)) syncFolder(join(paths.blobs, algorithm));
-  changeIndex((before) => {
+  const after = changeIndex((before) => {
     const manifests = references.reduce(takeName, before);
     const isNamed = manifests.some((known) => known.digest === digest && nameOf(known));
     if (!references.length && isNamed) return manifests;
@@ -104,7 +104,7 @@ export function putImage(manifest: Descriptor, ...references: string[]): Image {
     return [...kept, ...(named.length ? named : [entry])];
   });
   syncFolder(paths.root);
-  const entries = readIndex().manifests.filter((known) => known.digest === digest);
+  const entries = after.filter((known) => known.digest === digest); // though another command removes it right now
   const image = entries.length ? imageOf(entries) : undefined;
   if (!image) throw new ImageGoneError(digest);
   return image;
@@ -152,12 +152,13 @@ export function readIndex(): Index {
   return readJson<Index>(paths.index) ?? { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [] };
 }
 
-/** Rewrites the list of manifests, alone. `change` is given the present one. */
-export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): void {
-  withLock("index", () => {
+/** Rewrites the list of manifests, alone. `change` is given the present one; returns the new one. */
+export function changeIndex(change: (manifests: Descriptor[]) => Descriptor[]): Descriptor[] {
+  return withLock("index", () => {
     const index = readIndex();
     const manifests = change(index.manifests);
     withReserve(() => writeJson(paths.index, { ...index, manifests }));
+    return manifests;
   });
 }
 
