@@ -55,7 +55,7 @@ onBothDrivers("pull, images and rmi", (host) => {
   test("pull -a brings every tag, with Docker's lines", async () => {
     for (const tag of ["one", "two"]) await publish(registry, `team/tags:${tag}`, { layers: [{ "etc/tag": tag }] });
     const lines = (await host.must("pull", "--all-tags", `${registry.host}/team/tags`)).split("\n");
-    expect(lines.filter((line) => line.includes(": Pulling from"))).toEqual([
+    expect(lines.filter((line) => line.includes(": Pulling from")).toSorted()).toEqual([
       "one: Pulling from team/tags",
       "two: Pulling from team/tags",
     ]);

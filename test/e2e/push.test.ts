@@ -109,10 +109,8 @@ test("-a pushes all tags, -q prints the name alone", async () => {
   expect(lines.filter((line) => line.includes("digest:"))).toEqual(
     ["one", "two"].map((name) => `${name}: digest: ${digest} size: ${size}`),
   );
-  expect(JSON.parse(await skopeo("list-tags", "--tls-verify=false", `docker://${empty.host}/all`)).Tags).toEqual([
-    "one",
-    "two",
-  ]);
+  const listed = JSON.parse(await skopeo("list-tags", "--tls-verify=false", `docker://${empty.host}/all`));
+  expect(listed.Tags.toSorted()).toEqual(["one", "two"]);
   for (const args of [[`${empty.host}/all:one`], ["-a", `${empty.host}/all`]]) {
     const name = args.at(-1);
     expect(await host.pod("push", "-q", ...args)).toMatchObject({ code: 0, stdout: `${name}\n`, stderr: "" });
