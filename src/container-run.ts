@@ -1,8 +1,8 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
+import { Connection, isNetworkLost } from "./connection.ts";
 import type * as containerMounts from "./container-mounts.ts";
-import { type ContainerNetwork, networkOf } from "./container-network.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import type { ClientMessage } from "./frames.ts";
@@ -10,7 +10,6 @@ import type { Health, HealthAction } from "./health.ts";
 import type * as healthMonitor from "./health-monitor.ts";
 import { toInitWish } from "./init-wish.ts";
 import { logAttributes } from "./log-options.ts";
-import { followResolvConf } from "./name-files.ts";
 import { removeCgroup } from "./ns/cgroup.ts";
 import { POLLIN } from "./ns/constants.ts";
 import { awaitProgram, receiveFromInit, tellInit } from "./ns/handshake.ts";
@@ -25,15 +24,13 @@ import { close, writeText } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal, processId, sessionEndSignals, setSignalMask, waitPid } from "./ns/sys/process.ts";
 import { mappedIds } from "./ns/userns.ts";
-import { PublishedPorts } from "./published-ports.ts";
-import { ResolvConfWatch } from "./resolv-conf-watch.ts";
 import { restartDelayMs } from "./restart-policy.ts";
 import { hostSpec } from "./runtimespec.ts";
 import { signalNumber } from "./signal-names.ts";
 import type { RuntimeSpec } from "./spec.ts";
 import { ContainerLog } from "./storage/container-log.ts";
 import { type ContainerState, identify, putState } from "./storage/container-state.ts";
-import { type Container, type ContainerRecord, containerDir } from "./storage/containers.ts";
+import { type Container, containerDir } from "./storage/containers.ts";
 import { rootfsMount, takeRootAttributes } from "./storage/drivers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
 import { recordDeath, recordStart } from "./storage/life-events.ts";
@@ -45,8 +42,6 @@ const SIGKILL = 9;
 
 const rootfsEndedText = "fuse-overlayfs ended, and the root file system with it";
 
-const networkLostText = "its network is gone";
-
 export type Launch = Extract<ClientMessage, { kind: "launch" }>;
 
 /** From its start to its end, and to the next start that its policy asks for. */
@@ -56,10 +51,8 @@ export class ContainerRun {
   private rootLock: number | undefined;
   private rootfs: MountedRootfs | undefined;
   private releaseMounts = () => {};
-  private network: ContainerNetwork | undefined;
+  private connection: Connection | undefined;
   private awaitNetworkEnd = () => {};
-  private ports: PublishedPorts | undefined;
-  private resolvConf: ResolvConfWatch | undefined;
   private rootfsLost = false;
   private initPid = 0;
   private initPidfd = -1;
@@ -96,8 +89,8 @@ export class ContainerRun {
     this.initPid = init.pid;
     this.initPidfd = pidfdOpen(init.pid);
     this.cgroup = init.cgroup;
-    this.network = networkOf(record);
-    this.ports = this.openPorts(record);
+    const note = (error: string) => this.noteError(error);
+    this.connection = new Connection(record, () => this.namespaces[2]!, note);
     const { user, init: reaper, args } = record.process;
     const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
     tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);
@@ -111,10 +104,8 @@ export class ContainerRun {
     const { restartCount } = this.container.state;
     this.state = { status: "created", monitor: identify(processId()), restartCount, cgroup: this.cgroup };
     this.listener = new ControlListener(record.id);
-    this.network?.prepare();
-    const { fds } = receiveFromInit(channel);
-    if (this.network) this.network.connect(fds);
-    else for (const fd of fds) close(fd);
+    this.connection.prepare();
+    this.connection.connect(receiveFromInit(channel).fds);
 
     const streams: ContainerStreams = this.openStreams(init);
     for (;;) {
@@ -129,18 +120,17 @@ export class ContainerRun {
       this.namespaces = report.fds; // "ready"
       break;
     }
-    this.network?.waitReady();
-    this.ports?.start();
+    this.connection.waitReady();
     tellInit(channel, {});
     awaitProgram(channel, args[0]!);
     close(channel);
 
     this.startedAtMs = performance.now();
-    if (record.network.mode !== "container") this.resolvConf = new ResolvConfWatch();
+    this.connection.watchHost();
     this.watchHealth(spec);
     this.state = { ...this.state, status: "running", init: identify(this.initPid), started: new Date().toISOString() };
     if (this.health) this.state.health = this.health.health;
-    this.state.ports = this.publishedPorts;
+    this.state.ports = this.connection.publishedPorts;
     putState(record.id, this.state);
     recordStart(record);
     const first = record.process.stdinOnce || !record.process.openStdin ? this.client : undefined;
@@ -164,7 +154,7 @@ export class ContainerRun {
     this.streams!.drainOutputs();
   }
 
-  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. A killed slirp4netns may take the kernel a little longer. */
+  /** Cleans up, records, and tells the client: in this order, so that what it hears is already true. */
   end(): void {
     const { record } = this.container;
     this.cleanUp();
@@ -236,15 +226,6 @@ export class ContainerRun {
     }
   }
 
-  private openPorts({ ports }: ContainerRecord): PublishedPorts | undefined {
-    if (!this.network) return undefined; // with the host's network they are there already
-    return PublishedPorts.open(ports ?? [], this.network, () => this.namespaces[2]!);
-  }
-
-  private get publishedPorts(): ContainerState["ports"] {
-    return this.ports?.published.length ? this.ports.published : undefined;
-  }
-
   private openStreams(init: WaitingInit): ContainerStreams {
     const { openStdin, tty } = this.container.record.process;
     if (tty) return { outputs: [] };
@@ -264,11 +245,8 @@ export class ContainerRun {
       { fd: this.listener!.fd, action: () => this.welcome() },
       { fd: this.signals, action: () => this.endWithSession() },
     ];
-    for (const fd of this.network?.pidfds ?? []) watched.push({ fd, action: () => this.networkEnded(fd) });
-    if (this.resolvConf) watched.push({ fd: this.resolvConf.fd, action: () => this.followHost() });
-    if (this.ports?.pidfd) watched.push({ fd: this.ports.pidfd, action: () => this.portsEnded() });
     if (this.rootfs?.helperPidfd) watched.push({ fd: this.rootfs.helperPidfd, action: () => this.rootfsEnded() });
-    return [...watched, ...(this.health?.watched ?? [])];
+    return [...watched, ...this.connection!.watched, ...(this.health?.watched ?? [])];
   }
 
   private waitMs(): number {
@@ -339,34 +317,6 @@ export class ContainerRun {
     this.state = { ...this.state, ...gone, status: "exited", exitCode, finished };
   }
 
-  /** It was killed: a new one takes its place. */
-  private networkEnded(pidfd: number): void {
-    try {
-      this.network!.startAgain(pidfd);
-    } catch (error) {
-      this.noteError(`${networkLostText}: ${formatError(error)}`);
-    }
-  }
-
-  private portsEnded(): void {
-    try {
-      this.ports!.startAgain();
-    } catch (error) {
-      this.noteError(`its published ports are gone: ${formatError(error)}`);
-    }
-  }
-
-  private followHost(): void {
-    try {
-      const before = this.resolvConf!.changedFrom();
-      if (before === undefined) return;
-      if (this.network) this.network.followHost(before);
-      else followResolvConf(this.container.record, undefined, before);
-    } catch (error) {
-      this.noteError(`${networkLostText}: ${formatError(error)}`);
-    }
-  }
-
   private rootfsHasEnded(waitMs = 0): boolean {
     const fd = this.rootfs?.helperPidfd;
     return fd !== undefined && poll([{ fd, events: POLLIN }], waitMs)[0] !== 0;
@@ -401,42 +351,31 @@ export class ContainerRun {
     if (message.kind === "resize") this.streams!.resize(message);
     if (message.kind === "stdin-end" && (stdinOnce || !openStdin)) this.streams!.endInput();
     if (message.kind === "attach") client.send({ kind: "started", pid: this.initPid });
-    if (message.kind === "namespaces" && message.stays) this.network?.share();
+    if (message.kind === "namespaces" && message.stays) this.connection!.share();
     if (message.kind === "namespaces") client.sendDescriptors(this.namespaces);
     if (message.kind === "read") client.hasRead(message, this.log.sizeBytes);
     if (message.kind === "changed") Object.assign(this.container.record, message.fields);
     if (message.kind === "stop") this.putState({ stopped: true });
     if (message.kind === "signal" || message.kind === "stop") this.kill(message.signal);
     if (message.kind === "hold") this.hold(client);
-    if (message.kind === "connect") this.changeNetworks(client, () => this.network!.join(message.endpoint));
-    if (message.kind === "disconnect") this.changeNetworks(client, () => this.network!.leave(message.network));
-    if (message.kind === "publish") this.changePorts(client, message);
-    if (message.kind === "reload-networks") this.reloadNetworks(client);
+    if (message.kind === "connect") this.change(client, () => this.connection!.join(message.endpoint));
+    if (message.kind === "disconnect") this.change(client, () => this.connection!.leave(message.network));
+    if (message.kind === "publish") this.change(client, () => this.changePorts(message));
+    if (message.kind === "reload-networks") this.change(client, () => this.reloadNetworks());
     if (message.kind === "pause" || message.kind === "unpause") this.pause(message.kind === "pause", client);
   }
 
-  private reloadNetworks(client: Client): void {
-    this.orTell(client, () => {
-      this.network?.reload();
-      if (this.state.error?.startsWith(networkLostText)) this.putState({ error: undefined });
-    });
+  private reloadNetworks(): void {
+    this.connection!.reload();
+    if (isNetworkLost(this.state.error)) this.putState({ error: undefined });
   }
 
-  private changeNetworks(client: Client, action: () => void): void {
-    this.orTell(client, () => {
-      action();
-      this.ports!.follow();
-    });
-  }
-
-  private changePorts(client: Client, { remove, add }: Extract<ClientMessage, { kind: "publish" }>): void {
-    this.orTell(client, () => {
-      try {
-        this.ports!.change(remove, add);
-      } finally {
-        this.putState({ ports: this.publishedPorts });
-      }
-    });
+  private changePorts({ remove, add }: Extract<ClientMessage, { kind: "publish" }>): void {
+    try {
+      this.connection!.changePorts(remove, add);
+    } finally {
+      this.putState({ ports: this.connection!.publishedPorts });
+    }
   }
 
   private kill(signal: number): void {
@@ -451,6 +390,13 @@ export class ContainerRun {
       this.putState({ paused: on || undefined });
       recordContainerEvent(on ? "pause" : "unpause", this.container.record);
       return { bySignal };
+    });
+  }
+
+  private change(client: Client, action: () => void): void {
+    this.orTell(client, () => {
+      action();
+      return undefined;
     });
   }
 
@@ -504,10 +450,8 @@ export class ContainerRun {
 
   private cleanUp(): void {
     this.health?.stop();
-    this.resolvConf?.close();
     for (const fd of this.namespaces.splice(0)) close(fd);
-    this.ports?.release();
-    this.awaitNetworkEnd = this.network?.release() ?? (() => {});
+    this.awaitNetworkEnd = this.connection?.release() ?? (() => {});
     this.releaseMounts();
     this.rootfs?.unmount();
     if (this.rootLock !== undefined) close(this.rootLock);
