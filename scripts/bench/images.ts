@@ -48,9 +48,12 @@ export async function images(stage: Stage, { pod, podman }: { pod: Tool; podman:
     prepare: () => quietly(...tool("rmi", "-f", "imported")),
   }));
   for (const tool of [pod, podman]) output(...tool("rm", "-f", "changed"));
-  await row("rmi of the big image", 1, (tool) => ({
+  await row("rmi of the big image, once it is on disk", 3, (tool) => ({
     run: tool("rmi", "-f", big),
-    prepare: () => quietly(...tool("pull", big)),
+    prepare: () => {
+      quietly(...tool("pull", big));
+      quietly("sync"); // who removes an image has seldom just pulled it
+    },
   }));
   for (const tool of [pod, podman]) {
     output(...tool("pull", stage.image));
