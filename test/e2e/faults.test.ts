@@ -73,7 +73,7 @@ interface Round {
 }
 
 async function playRound(host: Host, { name, command, victim, variant, delayMs }: Round): Promise<void> {
-  const script = `trap 'exit 3' TERM; sleep 60 & wait $!; : ${name}`;
+  const script = `trap 'exit 3' TERM; sleep 60 & wait $!; ${markOf(name)}`;
   const create = ["create", "--name", name, "--network", "none", ...variant, "starter", "sh", "-c", script];
   if (command !== "create") await host.must(...create);
   if (command !== "create" && command !== "start") await host.must("start", name);
@@ -158,8 +158,13 @@ function programs(name: string): string[] {
   return readdirSync("/proc").filter((pid) => {
     if (!/^\d+$/.test(pid) || !isRunning(Number(pid))) return false;
     const [program, ...words] = commandLine(pid);
-    return program === "sh" && words.some((word) => word.endsWith(`: ${name}`));
+    return program === "sh" && words.some((word) => word.endsWith(markOf(name)));
   });
+}
+
+/** What tells its program from those of other runs of these tests. */
+function markOf(name: string): string {
+  return `: ${name} ${process.pid}`;
 }
 
 function commandLine(pid: string): string[] {

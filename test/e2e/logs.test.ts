@@ -85,7 +85,7 @@ onBothDrivers("pod logs", (host) => {
   });
 
   test("-f is woken by each line, and ends with the container", async () => {
-    await run("followed", "for i in 1 2 3; do echo $i; sleep 0.3; done", "-d");
+    await run("followed", "echo 1; sleep 0.3; echo 2; sleep 0.3; echo 3; sleep 2", "-d");
     const child = host.spawn("logs", "-f", "-t", "followed");
     const reader = child.stdout.getReader();
     const arrived: { lateMs: number; text: string }[] = [];
@@ -99,7 +99,7 @@ onBothDrivers("pod logs", (host) => {
     }
     expect(await child.exited).toBe(0);
     expect(arrived.map(({ text }) => text)).toEqual(["1", "2", "3"]);
-    expect(arrived.at(-1)!.lateMs).toBeLessThan(280); // read at once, not at the end
+    expect(arrived.at(-1)!.lateMs).toBeLessThan(1500); // read at once, not at the end
   });
 
   test("-f of an ended container prints and ends; --tail counts from where it is", async () => {
