@@ -143,13 +143,13 @@ function joinUserNamespace(pid: number): void {
   becomeRoot();
 }
 
-let isRegistered = false;
+let registeredPid = 0;
 
 /** Lets later commands join this process's user namespace. The file is swept when the process is gone. */
 export function registerHolder(): void {
-  if (isRegistered) return;
-  isRegistered = true;
   const pid = processId();
+  if (registeredPid === pid) return; // a copy of a holder is another process, which may outlive it
+  registeredPid = pid;
   // On a full disk no other command can join this one, and no more than that.
   const isWritten = unlessErrno(["ENOSPC", "EDQUOT"], () =>
     writeText(holderFile(pid), JSON.stringify({ pid, startTime: startTimeOf(pid), bootId: bootId() })),
