@@ -42,6 +42,10 @@ export async function push(text: string, options: { allTags: boolean; progress: 
     return named.map((reference) => ({ reference, image }));
   });
   if (!chosen.length) {
+    const isRepositoryKnown = images.some(({ references }) =>
+      references.some((name) => isWanted(parseReference(name), { ...wanted, tag: undefined })),
+    );
+    if (isRepositoryKnown) throw new NotFoundError(`tag does not exist: ${familiarName(wanted)}`);
     throw new NotFoundError(`An image does not exist locally with the tag: ${familiarRepository(wanted)}`);
   }
   const sources = findSources(chosen, images);

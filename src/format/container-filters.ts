@@ -60,7 +60,7 @@ export const containerTests: FilterTests<Container> = {
   },
   publish: (value) => {
     const fits = portTest("publish", value);
-    return ({ state }) => (state.ports ?? []).some(({ hostPort, protocol }) => fits(`${hostPort}/${protocol}`));
+    return ({ record }) => (record.ports ?? []).some(({ port, protocol }) => fits(`${port}/${protocol}`)); // the container's, as in Docker
   },
   since: (value) => {
     const { created } = findContainer(value).record;

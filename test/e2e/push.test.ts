@@ -248,6 +248,8 @@ test("what can't be pushed is refused in Docker's words", async () => {
   expect(await refuse(`${registry.host}/nosuch`)).toBe(
     `pod: An image does not exist locally with the tag: ${registry.host}/nosuch`,
   );
+  await tag(`${registry.host}/known:1`);
+  expect(await refuse(`${registry.host}/known:2`)).toBe(`pod: tag does not exist: ${registry.host}/known:2`);
   expect(await refuse(`${registry.host}/team/app@${layout.descriptor.digest}`)).toBe(
     "pod: cannot push a digest reference",
   );
