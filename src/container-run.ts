@@ -1,7 +1,7 @@
 /** One run of one container, carried out by its monitor. */
 
 import { join } from "node:path";
-import { Connection, isNetworkLost } from "./connection.ts";
+import { ContainerConnection, isNetworkLost } from "./container-connection.ts";
 import type * as containerMounts from "./container-mounts.ts";
 import { ControlListener } from "./control-listener.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
@@ -51,7 +51,7 @@ export class ContainerRun {
   private rootLock: number | undefined;
   private rootfs: MountedRootfs | undefined;
   private releaseMounts = () => {};
-  private connection: Connection | undefined;
+  private connection: ContainerConnection | undefined;
   private awaitNetworkEnd = () => {};
   private rootfsLost = false;
   private initPid = 0;
@@ -90,7 +90,7 @@ export class ContainerRun {
     this.initPidfd = pidfdOpen(init.pid);
     this.cgroup = init.cgroup;
     const note = (error: string) => this.noteError(error);
-    this.connection = new Connection(record, () => this.namespaces[2]!, note);
+    this.connection = new ContainerConnection(record, () => this.namespaces[2]!, note);
     const { user, init: reaper, args } = record.process;
     const spec = hostSpec(record, { uids: mappedIds("uid"), gids: mappedIds("gid") });
     tellInit(channel, { spec, user, reaper, windowSize } satisfies InitRequest);

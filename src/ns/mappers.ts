@@ -75,7 +75,8 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
       if (!maps) for (const { pid } of mappers) waitPid(pid, true); // when all is closed: the second has the first's end too
     },
     wait() {
-      const text = readDescriptor(answer.readFd).toString().trim();
+      const lines = readDescriptor(answer.readFd).toString().trim().split("\n");
+      const text = [...new Set(lines)].join("\n"); // each attempt says the same
       close(answer.readFd);
       const ends = mappers.map(({ pid }) => waitPid(pid, true)!);
       if (!ends.every(({ code, signal }) => code === 0 && signal === 0)) throw mappingFailure(text);
@@ -83,12 +84,38 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
   };
 }
 
-/** In a child of its own: returns the exit code, and says on stderr what failed. */
+const attempts = 3;
+
+/**
+ * In a child of its own: returns the exit code, and says on stderr what failed. Once in some thousand times newuidmap runs
+ * without its privileges (EPERM, and the map is empty still): a setuid program gets none while the kernel takes the file
+ * system context of who executes it for shared (check_unsafe_exec() of fs/exec.c), as it is when another thread just starts one. So
+ * a copy that has nothing else to do executes it, and it is tried again.
+ */
 function runMapper(kind: Kind, pid: number, map: string[]): number {
+  const file = `/proc/${pid}/${kind}_map`;
+  return orSay(() => {
+    if (config.isHostRoot) {
+      writeText(file, map.join(" "));
+      return 0;
+    }
+    const program = programOf(kind);
+    const args = [program, String(pid), ...map];
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const { code, signal } = waitPid(
+        fork(() => orSay(() => execve(program, args, []))),
+        true,
+      )!;
+      if (code === 0 && signal === 0) return 0;
+      if (readText(file)) break;
+    }
+    return 1;
+  });
+}
+
+function orSay(action: () => number): number {
   try {
-    if (!config.isHostRoot) execve(programOf(kind), [programOf(kind), String(pid), ...map], []);
-    writeText(`/proc/${pid}/${kind}_map`, map.join(" "));
-    return 0;
+    return action();
   } catch (error) {
     writeAll(2, Buffer.from((error as Error).message));
     return 1;

@@ -341,6 +341,15 @@ describe("a bad host", () => {
     });
   }
 
+  test("newuidmap that has no privileges for once is tried again", async () => {
+    const once = join(host.work, "once");
+    const newuidmap = `mkdir ${once} 2>/dev/null && exit 1; exec ${Bun.which("newuidmap")} "$@"`;
+    const env = { PATH: `${programs({ newuidmap })}:${process.env.PATH}`, XDG_DATA_HOME: store() };
+    expect(await host.podWith({ env }, "unshare", "id", "-u")).toMatchObject({ code: 0, stdout: "0\n", stderr: "" });
+    expect(readdirSync(once)).toEqual([]); // it was asked twice
+    rmSync(env.XDG_DATA_HOME, { recursive: true, force: true });
+  });
+
   test("AppArmor's rule: EPERM on uid_map gives a hint", async () => {
     const denied = "echo 'newuidmap: write to uid_map failed: Operation not permitted' >&2; exit 1";
     const env = { PATH: programs({ newuidmap: denied }), XDG_DATA_HOME: store() };

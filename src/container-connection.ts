@@ -15,7 +15,7 @@ export function isNetworkLost(error: string | undefined): boolean {
   return error?.startsWith(lostText) === true;
 }
 
-export class Connection {
+export class ContainerConnection {
   readonly #network: ContainerNetwork | undefined;
   readonly #ports: PublishedPorts | undefined;
   #resolvConf: ResolvConfWatch | undefined;
