@@ -87,10 +87,10 @@ export function startMappers(): { map(maps: IdMaps | undefined): void; wait(): v
 const attempts = 3;
 
 /**
- * In a child of its own: returns the exit code, and says on stderr what failed. Once in some thousand times newuidmap runs
- * without its privileges (EPERM, and the map is empty still): a setuid program gets none while the kernel takes the file
- * system context of who executes it for shared (check_unsafe_exec() of fs/exec.c), as it is when another thread just starts one. So
- * a copy that has nothing else to do executes it, and it is tried again.
+ * In a child of its own: returns the exit code, and says on stderr what failed. Once in some thousand times newuidmap was
+ * seen to run without its privileges: EPERM, and the map is empty still. The likely reason: the kernel gives a setuid program
+ * none while it takes the fs_struct of who executes it for shared (check_unsafe_exec() of fs/exec.c), as it is when another
+ * thread just starts one. So a copy that has nothing else to do executes it, and it is tried again.
  */
 function runMapper(kind: Kind, pid: number, map: string[]): number {
   const file = `/proc/${pid}/${kind}_map`;
