@@ -48,17 +48,32 @@ export function removeAt(dirFd: number, name: string): void {
   const status = statAtBytes(dirFd, name);
   if (status === undefined) return;
   const isDirectory = (status.mode & S_IFMT) === S_IFDIR;
-  if (isDirectory && isDestroyed(dirFd, name, mountIdOf(dirFd))) return;
-  if (isDirectory) {
-    const folder = openFolder(dirFd, name, mountIdOf(dirFd));
+  if (!isDirectory) return removeName(dirFd, name, false);
+  if (isDestroyed(dirFd, name, mountIdOf(dirFd))) return;
+  const folder = openFolder(dirFd, name, mountIdOf(dirFd));
+  try {
+    removeFolder(folder, () => removeName(dirFd, name, true));
+  } finally {
+    close(folder.fd);
+  }
+}
+
+const writersPatienceMs = 5000;
+
+/**
+ * What is moved up from the depths shows in the next round, and so does what others have just written: who was on the way
+ * into a folder when it became trash, as repairContainers() may be with a container's state, still writes there.
+ */
+function removeFolder(folder: Folder, removeItself: () => void): void {
+  const deadline = performance.now() + writersPatienceMs;
+  for (;;) {
+    while (empty(folder, folder.fd, 0) > 0);
     try {
-      // What is moved up from the depths shows in the next round, and what others have just written there.
-      while (empty(folder, folder.fd, 0) > 0);
-    } finally {
-      close(folder.fd);
+      return removeItself();
+    } catch (error) {
+      if (!hasCode(error, "ENOTEMPTY") || performance.now() > deadline) throw error;
     }
   }
-  removeName(dirFd, name, isDirectory);
 }
 
 interface Folder {

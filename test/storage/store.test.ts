@@ -87,19 +87,26 @@ test("removeTree takes closed folders, deep trees and odd names, and leaves what
   expect(readdirSync(join(home, "pod/tmp"))).toEqual([]);
 });
 
-test("removeTree takes what another process writes into the tree meanwhile", async () => {
-  const left = inStore(home, async ({ store, files, fs }) => {
-    store.openStore();
-    const path = `${store.paths.temporary}/tree`;
-    fs.mkdirSync(`${path}/inner`, { recursive: true });
-    for (let i = 0; i < 3000; i++) fs.writeFileSync(`${path}/inner/${i}`, "");
-    const script = "i=0; while echo > new$i; do i=$((i+1)); sleep 0.002; done";
-    const writer = Bun.spawn(["sh", "-c", script], { cwd: `${path}/inner`, stderr: "ignore" });
-    while (!fs.existsSync(`${path}/inner/new1`)) Bun.sleepSync(1);
-    files.removeTree(path);
-    await writer.exited; // its folder is gone
-    return fs.existsSync(path);
-  });
+test.each(["tree/inner", "tree"])("removeTree takes what another process writes into %s meanwhile", async (folder) => {
+  const left = inStore(
+    home,
+    async ({ store, files, fs }, folder) => {
+      store.openStore();
+      const [path, written] = [`${store.paths.temporary}/tree`, `${store.paths.temporary}/${folder}`];
+      for (let round = 0; round < 20; round++) {
+        fs.mkdirSync(written, { recursive: true });
+        for (let i = 0; i < 100; i++) fs.writeFileSync(`${written}/${i}`, "");
+        const script = "i=0; while [ $i -lt 2000 ] && : > new$i; do i=$((i+1)); done"; // as quick as it is removed
+        const writer = Bun.spawn(["sh", "-c", script], { cwd: written, stderr: "ignore" });
+        while (!fs.existsSync(`${written}/new1`)) Bun.sleepSync(1);
+        files.removeTree(path);
+        await writer.exited; // its folder is gone
+        if (fs.existsSync(path)) return true;
+      }
+      return false;
+    },
+    folder,
+  );
   expect(await left).toBe(false);
 });
 
