@@ -2,10 +2,11 @@
 
 import type { Layer } from "./documents.ts";
 import { Download, runDownloads } from "./download.ts";
+import { extractLayers, type LayerJob } from "./layer-extraction.ts";
 import type { Repository } from "./net/registry.ts";
 import type { LayerStatus, PullProgress } from "./progress.ts";
 import type { Descriptor } from "./spec.ts";
-import { hasBlob } from "./storage/blobs.ts";
+import { blobPath, hasBlob } from "./storage/blobs.ts";
 import { extractLayer } from "./storage/layer-making.ts";
 import { hasLayer } from "./storage/layers.ts";
 
@@ -71,30 +72,42 @@ async function extractAll(known: Promise<Layer[]>, downloads: Map<string, Downlo
     if (!missing.includes(layer)) report(layer.descriptor, "Already exists");
     else if (!downloads.has(layer.descriptor.digest)) report(layer.descriptor, "Pulling fs layer");
   }
-  for (const layer of missing) {
-    const download = downloads.get(layer.descriptor.digest) ?? Download.ofBlob(layer.descriptor);
-    try {
-      await extract(layer, download, (bytes) => report(layer.descriptor, "Extracting", bytes));
-    } catch (error) {
-      await download.ended; // where the bytes were wrong, that is the reason, and they must not stay
-      throw download.error ?? error;
-    }
-    report(layer.descriptor, "Pull complete");
+  await extractLayers(missing.map((layer) => toJob(layer, downloads, report)));
+}
+
+function toJob(layer: Layer, downloads: Map<string, Download>, report: LayerReport): LayerJob {
+  const { descriptor } = layer;
+  const download = downloads.get(descriptor.digest) ?? Download.ofBlob(descriptor);
+  const onBytes = (bytes: number) => {
+    if (download.isEnded) report(descriptor, "Extracting", bytes); // until then the download is what the user waits for
+  };
+  return {
+    layer,
+    size: descriptor.size,
+    isWhole: download.ended.then(() => download.error === undefined),
+    files: [blobPath(descriptor.digest)],
+    extract: () => extract(layer, download, onBytes),
+    onBytes,
+    onDone: () => report(descriptor, "Pull complete"),
+  };
+}
+
+/** Where the bytes are wrong, that is the reason of a failure, and they must not stay. */
+async function extract(layer: Layer, download: Download, onBytes: (bytes: number) => void): Promise<void> {
+  try {
+    if (hasLayer(layer.chainId)) await download.ended;
+    else await extractLayer(counted(download.read(), onBytes), layer);
+  } catch (error) {
+    await download.ended;
+    throw download.error ?? error;
   }
 }
 
-async function extract(layer: Layer, download: Download, report: (bytes: number) => void): Promise<void> {
-  if (hasLayer(layer.chainId)) {
-    await download.ended;
-    return;
-  }
+async function* counted(chunks: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void) {
   let bytes = 0;
-  const source = async function* () {
-    for await (const chunk of download.read()) {
-      bytes += chunk.length;
-      yield chunk;
-      if (download.isEnded) report(bytes); // until then the download is what the user waits for
-    }
-  };
-  await extractLayer(source(), layer);
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    onBytes(bytes);
+    yield chunk;
+  }
 }

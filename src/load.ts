@@ -6,6 +6,7 @@ import { planLayout } from "./archive-layout.ts";
 import type { PlannedImage } from "./archive-plan.ts";
 import { PodError } from "./errors.ts";
 import { syncLayersLater } from "./later.ts";
+import { extractLayers, type LayerJob } from "./layer-extraction.ts";
 import { parsePlatform } from "./platform.ts";
 import { familiarName, parseReference } from "./reference.ts";
 import type { Platform } from "./spec.ts";
@@ -94,12 +95,21 @@ async function adoptBlobs(layers: PlannedImage["layers"]): Promise<void> {
 }
 
 async function extractAll(layers: PlannedImage["layers"]): Promise<void> {
-  for (const layer of layers) {
-    const source = async function* () {
-      yield* readFile(hasBlob(layer.blob) ? blobPath(layer.blob) : layer.path);
-    };
-    await extractLayer(source(), layer);
-  }
+  const known = new Map(layers.map((layer) => [layer.chainId, layer])); // several images may have one
+  await extractLayers([...known.values()].map(toJob));
+}
+
+function toJob(layer: PlannedImage["layers"][number]): LayerJob {
+  const files: LayerJob["files"] = [layer.path, blobPath(layer.blob)];
+  return {
+    layer,
+    size: layer.descriptor.size,
+    isWhole: Promise.resolve(true),
+    files,
+    extract: () => extractLayer(readFile(...files), layer),
+    onBytes: () => {},
+    onDone: () => {},
+  };
 }
 
 function record(image: PlannedImage): LoadedImage {

@@ -5,6 +5,7 @@ process.exitCode = await runCommand(process.argv.slice(2));
 async function runCommand(argv: string[]): Promise<number> {
   if (argv.length === 1 && argv[0] === "version") return await printVersion();
   if (argv[0] === "__monitor") (await import("./waiting.ts")).becomeMonitor(Number(argv[1]));
+  if (argv[0] === "__layers") return await (await import("./layer-helper.ts")).runLayerHelper(Number(argv[1]));
   if (argv[0] === "__sync") return (await import("./later.ts")).runSync();
   if (argv[0] === "__restart") (await import("./waiting.ts")).monitorAgain(argv[1]!);
   if (argv[0] === "__ports") (await import("./ports-stage.ts")).runPortsStage();

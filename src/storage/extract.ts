@@ -29,7 +29,7 @@ import { attributesOf, type Skipped, setAttributes, setAttributesAt } from "./at
 import { copyUp } from "./copyup.ts";
 import { writeAt } from "./files.ts";
 import { type Folder, Folders } from "./folders.ts";
-import { isDirectory, LowerLayers } from "./lower.ts";
+import { isDirectory, type LowerLayers } from "./lower.ts";
 import { removeAt } from "./remove.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 import { makeOpaque, makeWhiteout, opaqueName, whiteoutPrefix } from "./whiteouts.ts";
@@ -46,25 +46,26 @@ export interface Extracted {
 export class Extraction implements TarHandler {
   readonly result: Extracted = { entries: 0, sizeBytes: 0, skipped: { devices: 0, xattrs: 0, owners: 0 } };
   readonly #rootFd: number;
-  readonly #lower: LowerLayers;
   readonly #folders: Folders;
   /** The file whose content comes in: `offset` is the descriptor's own, `end` that of the data so far. */
   #file: { fd: number; entry: TarEntry; offset: number; end: number } | undefined;
   #isRootOpaque = false;
+  #isRootSet = false;
 
-  /** `rootDir` is empty and nobody else's; `lowerDirs` are the layers below, the topmost first. */
-  constructor(rootDir: string, lowerDirs: string[]) {
+  /** `rootDir` is empty and nobody else's. */
+  constructor(
+    rootDir: string,
+    private readonly lower: LowerLayers,
+  ) {
     this.#rootFd = open(rootDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    this.#lower = new LowerLayers(lowerDirs);
-    this.#folders = new Folders(this.#rootFd, this.#lower, this.result.skipped);
-    this.#setRoot();
+    this.#folders = new Folders(this.#rootFd, lower, this.result.skipped);
   }
 
   close(): void {
     if (this.#file) close(this.#file.fd);
     this.#file = undefined;
     this.#folders.forget();
-    this.#lower.close();
+    this.lower.close();
     close(this.#rootFd);
   }
 
@@ -79,6 +80,7 @@ export class Extraction implements TarHandler {
     if (name === undefined) {
       if (entry.kind !== "directory") throw new PodError(`the archive's root is a ${entry.kind}`);
       this.#setFolder(openAtBytes(this.#rootFd, ".", O_RDONLY), [], entry);
+      this.#isRootSet = true;
     } else if (entry.kind === "link") this.#link(steps, name, toSteps(entry.linkName));
     else this.#make(this.#folders.enter(steps), name, entry);
   }
@@ -106,6 +108,7 @@ export class Extraction implements TarHandler {
 
   /** What can only be done when all entries are known. */
   finish(): void {
+    if (!this.#isRootSet) this.#setRoot();
     if (this.#isRootOpaque) this.#hideLowerRoot();
     this.#folders.setTimes();
   }
@@ -173,7 +176,7 @@ export class Extraction implements TarHandler {
       const what = `a hard link to ${toText([...target.steps, targetName].join("/"))}`;
       let status = statAtBytes(target.fd, targetName);
       if (!status && !this.#folders.hasWhiteout(target, targetName)) {
-        this.#lower.lookup([...target.steps, targetName], (below) => {
+        this.lower.lookup([...target.steps, targetName], (below) => {
           if (below && !isDirectory(below.status)) copyUp(below, target.fd, targetName, this.result.skipped);
         });
         status = statAtBytes(target.fd, targetName);
@@ -225,7 +228,7 @@ export class Extraction implements TarHandler {
     const status = statAtBytes(folder.fd, hidden);
     if (status && isDirectory(status)) this.#hideBelow(folder.fd, hidden);
     else if (!status && !this.#folders.hasWhiteout(folder, hidden)) {
-      const isBelow = this.#lower.lookup([...folder.steps, hidden], (below) => below !== undefined);
+      const isBelow = this.lower.lookup([...folder.steps, hidden], (below) => below !== undefined);
       if (!isBelow) return; // overlayfs would list a whiteout that has nothing to hide
       makeWhiteout(folder.fd, hidden);
       this.#folders.addWhiteout(folder, hidden);
@@ -243,16 +246,16 @@ export class Extraction implements TarHandler {
 
   /** Overlays always merge their roots, so an opaque root is told name by name. */
   #hideLowerRoot(): void {
-    for (const name of this.#lower.rootNames()) {
+    for (const name of this.lower.rootNames()) {
       const status = statAtBytes(this.#rootFd, name);
       if (!status) makeWhiteout(this.#rootFd, name);
       else if (isDirectory(status)) this.#hideBelow(this.#rootFd, name);
     }
   }
 
-  /** The root's owner and mode if the archive does not say: those of the layer below. */
+  /** The archive does not say its owner and mode: those of the layer below. */
   #setRoot(): void {
-    this.#lower.lookup([], (below) => {
+    this.lower.lookup([], (below) => {
       if (!below) return setAttributes(this.#rootFd, { mode: 0o755, uid: 0, gid: 0, xattrs: [] }, this.result.skipped);
       const attributes = attributesOf(below.dirFd);
       setAttributes(this.#rootFd, attributes, this.result.skipped);

@@ -31,6 +31,7 @@ import {
   layerLink,
   unsyncedRecord,
 } from "./layers.ts";
+import { LowerLayers } from "./lower.ts";
 import { paths } from "./store.ts";
 import { tarReader } from "./tar.ts";
 
@@ -40,21 +41,33 @@ import { tarReader } from "./tar.ts";
  * this one is to be kept and synced. One that is there already, or that another process just makes, is not made again:
  * then `source` is not read. The chunks of `source` must stay as they are after they were given. Needs the ids of the
  * user's namespace; runs of one layer wait for each other, so whoever holds other locks takes them before this one.
+ * Where the layers below are only just made, `awaitLower` returns when they are there.
  */
-export async function extractLayer(source: AsyncIterable<Uint8Array>, layer: LayerSource): Promise<void> {
+export async function extractLayer(
+  source: AsyncIterable<Uint8Array>,
+  layer: LayerSource,
+  awaitLower?: () => void,
+): Promise<void> {
   if (hasLayer(layer.chainId)) return;
   await withLayerLock(layer.chainId, async () => {
     if (hasLayer(layer.chainId)) return;
     discard(layer.chainId);
     const temporary = makeTemporaryDir();
     try {
-      const extracted = await unpackLayer(join(temporary, "diff"), source, layer);
+      const extracted = await unpackLayer(join(temporary, "diff"), source, layer, awaitLower);
       publish(temporary, layer, extracted);
     } catch (error) {
       removeTree(temporary);
       throw new PodError(`extract layer ${layer.diffId}`, { cause: error });
     }
   });
+}
+
+const lookEveryMs = 2;
+
+/** Blocks until these layers are there: other processes make them. */
+export function awaitLayers(chainIds: string[]): void {
+  for (const chainId of chainIds) while (!hasLayer(chainId)) Bun.sleepSync(lookEveryMs);
 }
 
 /** Removes the folders of layers that are not whole. */
@@ -128,9 +141,10 @@ export async function unpackLayer(
   dir: string,
   source: AsyncIterable<Uint8Array>,
   layer: LayerPlace,
+  awaitLower?: () => void,
 ): Promise<Extracted> {
   const { algorithm } = parseDigest(layer.diffId);
-  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm);
+  const { diffId, extracted } = await extractInto(dir, source, layer.parents, algorithm, awaitLower);
   if (diffId !== layer.diffId) throw new PodError(`its content has the digest ${diffId}: the layer is refused`);
   return extracted;
 }
@@ -144,10 +158,11 @@ async function extractInto(
   source: AsyncIterable<Uint8Array>,
   parents: string[],
   algorithm: "sha256" | "sha512",
+  awaitLower?: () => void,
 ): Promise<{ diffId: string; extracted: Extracted }> {
   mkdirSync(dir, { mode: 0o700 });
   const hasher = new Bun.CryptoHasher(algorithm);
-  const extraction = new Extraction(dir, parents.toReversed().map(layerDir));
+  const extraction = new Extraction(dir, new LowerLayers(parents.toReversed().map(layerDir), awaitLower));
   try {
     const reader = tarReader(extraction);
     for await (const chunk of decompress(source)) {

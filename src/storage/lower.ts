@@ -17,15 +17,25 @@ export function isDirectory(status: Status): boolean {
 }
 
 export class LowerLayers {
-  /** Folders of the layers, the topmost first. */
-  readonly #roots: number[];
+  #opened: number[] | undefined;
 
-  constructor(layerDirs: string[]) {
-    this.#roots = layerDirs.map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  }
+  /** Folders of the layers, the topmost first; `awaitThem` returns when they are there. */
+  constructor(
+    private readonly layerDirs: string[],
+    private readonly awaitThem: () => void = () => {},
+  ) {}
 
   close(): void {
-    this.#roots.forEach(close);
+    this.#opened?.forEach(close);
+  }
+
+  /** Opened when they are looked at first: few archives need them before their end. */
+  get #roots(): number[] {
+    if (!this.#opened) {
+      this.awaitThem();
+      this.#opened = this.layerDirs.map((dir) => open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    }
+    return this.#opened;
   }
 
   /** Calls `use` with what is at `steps`, through no symlink; no steps mean the root. The descriptor is valid in the call only. */

@@ -1,16 +1,26 @@
 /** Files and descriptors as streams of chunks: each chunk a buffer of its own, which stays as it is. */
 
 import { closeSync, openSync, read, readSync } from "node:fs";
+import { hasCode } from "../errors.ts";
 
 const chunkBytes = 512 << 10;
 
-/** A file's bytes from the first. */
-export async function* readFile(path: string): AsyncGenerator<Buffer> {
-  const fd = openSync(path, "r");
+/** A file's bytes from the first; `newPath`: what it may be called by now. */
+export async function* readFile(path: string, newPath?: string): AsyncGenerator<Buffer> {
+  const fd = openRenamed(path, newPath);
   try {
     yield* readDescriptor(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+function openRenamed(path: string, newPath: string | undefined): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (newPath === undefined || !hasCode(error, "ENOENT")) throw error;
+    return openSync(newPath, "r");
   }
 }
 
