@@ -31,8 +31,8 @@ function chooseEntry(name: string, entries: Descriptor[], wanted: Platform): Des
   return choosePlatform({ schemaVersion: 2, manifests: entries }, wanted);
 }
 
-function nameOf({ annotations = {} }: Descriptor): string | undefined {
-  const name = nameAnnotations.map((key) => annotations[key]).find((value) => value?.match(/[:/]/)); // a tag alone names nothing
+function nameOf({ annotations }: Descriptor): string | undefined {
+  const name = nameAnnotations.map((key) => annotations?.[key]).find((value) => value?.match(/[:/]/)); // a tag alone names nothing
   return name && parseName(name);
 }
 

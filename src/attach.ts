@@ -21,6 +21,7 @@ import {
   writeFrom,
   writeWithoutWaiting,
 } from "./ns/sys/descriptor.ts";
+import { unlessErrno } from "./ns/sys/namespace.ts";
 import { getTerminalAttributes, getWindowSize, setTerminalAttributes, toRaw } from "./ns/sys/terminal.ts";
 import { ending, proxied, SIGWINCH } from "./signals.ts";
 import type { LogReader, LogStream } from "./storage/logs.ts";
@@ -54,7 +55,10 @@ function writeReady(fd: number, bytes: Uint8Array): number {
 export function awaitMessage(fd: number, reader: FrameReader): MonitorMessage {
   const buffer = new Uint8Array(65536);
   for (;;) {
-    const length = readInto(fd, buffer);
+    let length: number | undefined;
+    unlessErrno(["ECONNRESET"], () => {
+      length = readInto(fd, buffer);
+    });
     if (!length) throw monitorGone();
     const frame = reader.push(buffer.subarray(0, length)).find(({ stream }) => stream === frameStreams.control);
     const message = frame && (JSON.parse(frame.payload.toString()) as MonitorMessage);

@@ -36,7 +36,10 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   if (words.length === 0 || words[0] === "help") return printHelp(words.slice(1));
   const found = findVerb(words);
   if (words[0]! in groups) call.path = `pod ${words[0]}`;
-  if (!found) return printHelp(words);
+  if (!found) {
+    checkFlags(words.slice(1));
+    return printHelp(words);
+  }
   const { verb, name, rest } = found;
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
@@ -48,6 +51,12 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   call.command = (await verb.load()).default;
   const result = await call.command.run!({ rawArgs: rest, args: unparsed, cmd: call.command });
   return typeof result === "number" ? result : 0;
+}
+
+/** Of a group, `pod network --nope`: it has none but help. */
+function checkFlags(words: string[]): void {
+  const [flag] = words;
+  if (flag?.startsWith("-") && flag !== "-h" && flag !== "--help") parseOptions([flag], {});
 }
 
 /** Once in a boot there is something to look at, and more only after a power cut. */

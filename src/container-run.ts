@@ -164,7 +164,9 @@ export class ContainerRun {
     if (!record.autoRemove) putState(record.id, this.state);
     this.welcome(); // who came meanwhile is to hear it too
     const { lostBytes } = this.log;
-    const error = lostBytes ? `${lostBytes} bytes of output were lost: the disk with the store was full` : undefined;
+    const error = lostBytes
+      ? `${lostBytes} bytes of output were lost: the disk with the store was full, or a limit reached`
+      : undefined;
     this.streams!.tellAll({ kind: "exited", exitCode: this.state.exitCode!, error });
     this.stopListening();
     deleteFiles?.();

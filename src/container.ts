@@ -4,7 +4,7 @@ import { freeIds, withIdsLock } from "./auto-ids.ts";
 import { config } from "./config.ts";
 import { type CreateOptions, toRecord } from "./create.ts";
 import { chooseDriver } from "./driver.ts";
-import { endContainer, isActive, readDecided } from "./ending.ts";
+import { deleteAtRest, endContainer, isActive, readDecided } from "./ending.ts";
 import { ConflictError, DamagedContainerError, ImageGoneError, NotFoundError, PodError, UsageError } from "./errors.ts";
 import { ensureImage, type PullProgress } from "./image.ts";
 import { readySource } from "./mounts/sources.ts";
@@ -24,7 +24,7 @@ import {
   findContainer,
   idOfName,
   putContainer,
-  readContainer,
+  requireContainer,
 } from "./storage/containers.ts";
 import { readInImage } from "./storage/image-files.ts";
 import { holdLease, type Image } from "./storage/images.ts";
@@ -87,7 +87,7 @@ async function make(options: CreateOptions, progress: PullProgress, prepareMonit
         putContainer(record, toFiles(record), ["upper", "work", "rootfs", "empty"], monitor),
       );
     putWithIds(record, options.userns, image, put);
-    return readContainer(record.id)!;
+    return requireContainer(record.id); // another command may have removed it
   } finally {
     for (const lease of leases) lease.release();
   }
@@ -185,7 +185,12 @@ function makeCidFile(path: string): void {
 function removeNamed(name: string | undefined): void {
   if (name === undefined) throw new UsageError("cannot replace container without --name being set");
   const id = idOfName(name);
-  if (id !== undefined) remove(id, { force: true });
+  if (id === undefined) return;
+  try {
+    remove(id, { force: true });
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error; // another command was quicker
+  }
 }
 
 const retries = 4;
@@ -229,16 +234,19 @@ export function remove(text: string, options: { force: boolean; volumes?: boolea
     throw error;
   }
   repairContainer(found);
-  const container = readDecided(found.record.id);
-  if (!container) return; // it was a --rm container whose monitor had been killed
-  const { record, state } = container;
-  if (isActive(container)) {
-    if (!options.force) throw new ConflictError(`cannot remove container "/${record.name}": ${inUse(state)}`);
-    endContainer(record.id, SIGKILL, 10_000);
-    waitForEnd(state.monitor!); // it cleans up
-    removeCgroupOf(state.monitor!.pid, state.cgroup); // unless it had to be killed
-  }
-  (options.volumes ? deleteContainerAndVolumes : deleteContainer)(record)(); // with --rm its monitor may have done so
+  const { id } = found.record;
+  do {
+    const container = readDecided(id);
+    if (!container) return; // it was a --rm container whose monitor had been killed
+    if (isActive(container)) end(container, options.force);
+  } while (!deleteAtRest(id, options.volumes ? deleteContainerAndVolumes : deleteContainer));
+}
+
+function end({ record, state }: Container, force: boolean): void {
+  if (!force) throw new ConflictError(`cannot remove container "/${record.name}": ${inUse(state)}`);
+  endContainer(record.id, SIGKILL, 10_000);
+  waitForEnd(state.monitor!); // it cleans up
+  removeCgroupOf(state.monitor!.pid, state.cgroup); // unless it had to be killed
 }
 
 /** Nobody knows its name, nor how to end it; its processes are known. */

@@ -9,7 +9,8 @@ import { inheritMounts, planMounts } from "./mounts/plan.ts";
 import { parseTmpfs } from "./mounts/tmpfs-option.ts";
 import { parseVolume, parseVolumesFrom } from "./mounts/volume-option.ts";
 import { type NetworkingOptions, toNetworking } from "./network-options.ts";
-import { readFileSync } from "./ns/sys/fs.ts";
+import { O_RDONLY } from "./ns/constants.ts";
+import { close, open, readDescriptor } from "./ns/sys/file.ts";
 import { publishExposed } from "./port-options.ts";
 import type { ContainerMount } from "./storage/container-mount.ts";
 import type { ContainerRecord, PortBinding } from "./storage/containers.ts";
@@ -268,17 +269,29 @@ function completeEntry(entry: string, variable: (name: string) => string | undef
 
 /** Lines of `NAME=value` or `NAME`; `#` begins a comment line. */
 function readEnvFile(path: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new PodError(`read env file ${path}`, { cause });
-  }
-  return text
+  return readBounded(path)
+    .toString()
     .split(/\r?\n/)
     .map((line) => line.trimStart())
     .filter((line) => line && !line.startsWith("#"))
     .map(checkEnvLine);
+}
+
+const envFileMaximumBytes = 1 << 20;
+
+function readBounded(path: string): Buffer {
+  try {
+    const fd = open(path, O_RDONLY);
+    try {
+      const bytes = readDescriptor(fd, path, envFileMaximumBytes + 1);
+      if (bytes.length > envFileMaximumBytes) throw new PodError(`it is larger than ${envFileMaximumBytes} bytes`);
+      return bytes;
+    } finally {
+      close(fd);
+    }
+  } catch (cause) {
+    throw new PodError(`read env file ${path}`, { cause });
+  }
 }
 
 /** docker/cli opts.ParseEnvFile. */

@@ -66,6 +66,8 @@ function isWellFormed({ config, history }: ImageConfig): boolean {
     value == null || (Array.isArray(value) && value.every((each) => typeof each === "string"));
   const isMap = (value: unknown) => value == null || (typeof value === "object" && !Array.isArray(value));
   const isText = (value: unknown) => value == null || typeof value === "string";
+  const isStep = ({ created, created_by, author, comment }: Partial<Record<string, unknown>>) =>
+    [created, created_by, author, comment].every(isText);
   const isNumber = (value: unknown) => value == null || (Number.isSafeInteger(value) && Number(value) >= 0);
   const { Env, Entrypoint, Cmd, Shell, OnBuild, Labels, ExposedPorts, Volumes, User, WorkingDir, StopSignal } =
     config ?? {};
@@ -77,7 +79,7 @@ function isWellFormed({ config, history }: ImageConfig): boolean {
     [Interval, Timeout, StartPeriod, StartInterval, Retries].every(isNumber) &&
     Object.values(Labels ?? {}).every(isText) &&
     [User, WorkingDir, StopSignal].every(isText) &&
-    (history == null || (Array.isArray(history) && history.every((step) => step && isMap(step))))
+    (history == null || (Array.isArray(history) && history.every((step) => step && isMap(step) && isStep(step))))
   );
 }
 
@@ -118,12 +120,13 @@ function parseJson<T>({ bytes, digest }: Document): T {
 }
 
 function isDescriptor(value: unknown): value is Descriptor {
-  const { digest, size, mediaType } = (value ?? {}) as Partial<Descriptor>;
+  const { digest, size, mediaType, annotations } = (value ?? {}) as Partial<Descriptor>;
   return (
     typeof digest === "string" &&
     isDigest(digest) &&
     Number.isSafeInteger(size) &&
     size! >= 0 &&
-    typeof mediaType === "string"
+    typeof mediaType === "string" &&
+    Object.values(annotations ?? {}).every((text) => typeof text === "string")
   );
 }

@@ -2,8 +2,8 @@
 
 import { Control } from "./control.ts";
 import { killProcess } from "./repair.ts";
-import { isAlive } from "./storage/container-state.ts";
-import { type Container, readContainer } from "./storage/containers.ts";
+import { isAlive, withStartLock } from "./storage/container-state.ts";
+import { type Container, type ContainerRecord, readContainer } from "./storage/containers.ts";
 
 const SIGKILL = 9;
 const patienceMs = 10_000;
@@ -51,6 +51,17 @@ export function isActive({ record, state }: Container): boolean {
 
 function mayRunAgain({ record, state }: Container): boolean {
   return record.restart.name !== "no" && state.status === "exited" && !state.stopped;
+}
+
+/** Deletes a container by `deletion`; false where it runs, or another command just starts it. */
+export function deleteAtRest(id: string, deletion: (record: ContainerRecord) => () => void): boolean {
+  const deleteFiles = withStartLock(() => {
+    const container = readContainer(id);
+    if (!container) return () => {}; // another command was quicker
+    return isActive(container) ? undefined : deletion(container.record);
+  });
+  deleteFiles?.();
+  return deleteFiles !== undefined;
 }
 
 /** The container once its monitor has decided whether it runs again. Undefined where it is gone. */

@@ -3,6 +3,7 @@
 import type { CommandDef } from "citty";
 import { FlagError, OperandError, type OptionDefs } from "./args.ts";
 import { formatError, hasCode, hintOf, PodError, SyscallError, UsageError } from "./errors.ts";
+import { printable } from "./printable.ts";
 import { usageLine } from "./usage.ts";
 
 /** What is known about the call: how it was typed (`pod image ls`), and its definition once that is loaded. */
@@ -16,9 +17,9 @@ export function reportFailure(error: unknown, call: Call): number {
   if (isStdoutGone(error)) return 141; // as if SIGPIPE had ended us
   const errors = error instanceof AggregateError ? error.errors : [error];
   for (const each of errors) {
-    console.error(`pod: ${messageOf(each, call)}`);
+    console.error(`pod: ${printable(messageOf(each, call))}`);
     const hint = hintOf(each);
-    if (hint) console.error(`hint: ${hint}`);
+    if (hint) console.error(`hint: ${printable(hint)}`);
   }
   const advice = adviceFor(errors.at(-1), call);
   if (advice) console.error(`\n${advice}`);

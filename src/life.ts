@@ -5,7 +5,7 @@ import { create } from "./container.ts";
 import { Control } from "./control.ts";
 import type { CreateOptions } from "./create.ts";
 import { endContainer, readDecided } from "./ending.ts";
-import { ConflictError, hasCode, NotFoundError, PodError } from "./errors.ts";
+import { ConflictError, hasCode, PodError } from "./errors.ts";
 import { encodeControl, FrameReader } from "./frames.ts";
 import { removeCgroupOf } from "./ns/cgroup.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
@@ -14,10 +14,15 @@ import type { PullProgress } from "./progress.ts";
 import { waitForEnd } from "./repair.ts";
 import { signalNumber } from "./signal-names.ts";
 import { endedBySignals, releaseSignals } from "./signals.ts";
-import { identify, isAlive, putState } from "./storage/container-state.ts";
-import { type Container, type ContainerRecord, findContainer, readContainer } from "./storage/containers.ts";
+import { identify, isAlive, putState, withStartLock } from "./storage/container-state.ts";
+import {
+  type Container,
+  type ContainerRecord,
+  findContainer,
+  readContainer,
+  requireContainer,
+} from "./storage/containers.ts";
 import { recordContainerEvent } from "./storage/events.ts";
-import { withLock } from "./storage/files.ts";
 import { LogReader, makeLog } from "./storage/logs.ts";
 import { preparedMonitor, takeMonitor, type WaitingMonitor } from "./waiting.ts";
 
@@ -69,7 +74,7 @@ function claim(id: string): WaitingMonitor | undefined {
   const { state } = readDecided(id) ?? requireContainer(id);
   const isEnding = state.status !== "running" && !state.starting && !state.restarting;
   if (isEnding && state.monitor) waitForEnd(state.monitor);
-  return withLock("start", () => {
+  return withStartLock(() => {
     const { state } = requireContainer(id);
     if (state.monitor && isAlive(state.monitor)) return undefined;
     if (state.monitor) removeCgroupOf(state.monitor.pid, state.cgroup); // it may have been killed
@@ -78,12 +83,6 @@ function claim(id: string): WaitingMonitor | undefined {
     putState(id, { ...state, ...fresh, monitor: identify(monitor.pid) });
     return monitor;
   });
-}
-
-function requireContainer(id: string): Container {
-  const container = readContainer(id);
-  if (container) return container;
-  throw new NotFoundError(`No such container: ${id}`);
 }
 
 function launch(monitor: WaitingMonitor, record: ContainerRecord, attachment: Attachment): number {

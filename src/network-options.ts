@@ -26,6 +26,12 @@ const modes = ["none", "host", "slirp4netns", "pasta"];
 export function toNetworking(options: NetworkingOptions): ContainerNetworking {
   const mode = toMode(options);
   for (const server of options.dns) checkAddress(server, "IP address");
+  for (const domain of options.dnsSearch) {
+    if (/\s/.test(domain)) throw new UsageError(`${JSON.stringify(domain)} is not a valid domain`);
+  }
+  for (const option of options.dnsOptions) {
+    if (/\s/.test(option)) throw new UsageError(`invalid DNS option: ${JSON.stringify(option)}`);
+  }
   const given = [options.dns, options.dnsSearch, options.dnsOptions].some((values) => values.length);
   const dns = { servers: options.dns, search: options.dnsSearch, options: options.dnsOptions };
   if (given && mode.container) throw new UsageError("conflicting options: dns and the network mode");

@@ -1,10 +1,10 @@
 /** Removal of what is not in use: `container prune`, `image prune`, `volume prune`, `system prune`. */
 
+import { deleteAtRest, isActive } from "./ending.ts";
 import { familiarName, parseReference } from "./reference.ts";
 import { repairContainers } from "./repair.ts";
 import { deleteContainer } from "./storage/container-deletion.ts";
 import { ownBytes } from "./storage/container-files.ts";
-import { isAlive } from "./storage/container-state.ts";
 import { type Container, type ContainerRecord, listContainers, passOver } from "./storage/containers.ts";
 import { withLock } from "./storage/files.ts";
 import { collectGarbage, deleteImage, type Image, isDangling, listImages } from "./storage/images.ts";
@@ -21,9 +21,10 @@ export function pruneContainers(select: (containers: Container[]) => Container[]
   repairContainers();
   const deleted: string[] = [];
   let reclaimedBytes = 0;
-  for (const { record } of select(listContainers(undefined, passOver).filter(isStopped))) {
-    reclaimedBytes += ownBytes(record);
-    deleteContainer(record)();
+  for (const { record } of select(listContainers(undefined, passOver).filter((container) => !isActive(container)))) {
+    const bytes = ownBytes(record);
+    if (!deleteAtRest(record.id, deleteContainer)) continue; // another command starts it
+    reclaimedBytes += bytes;
     deleted.push(record.id);
   }
   return { deleted, reclaimedBytes };
@@ -42,12 +43,6 @@ export function pruneVolumes({ all, select }: { all: boolean; select: (volumes: 
     return meant;
   });
   return { deleted: deleted.map(({ name }) => name), reclaimedBytes };
-}
-
-/** One that is just being started is not. */
-function isStopped({ state }: Container): boolean {
-  if (state.status === "created") return !(state.monitor && isAlive(state.monitor));
-  return state.status !== "running";
 }
 
 /**

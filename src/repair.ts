@@ -10,7 +10,13 @@ import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdOpen, pidfdSendSignal } from "./ns/sys/process.ts";
 import { sweepNames } from "./storage/container-deletion.ts";
-import { type ContainerState, isAlive, type ProcessIdentity, putState } from "./storage/container-state.ts";
+import {
+  type ContainerState,
+  isAlive,
+  type ProcessIdentity,
+  putState,
+  withStartLock,
+} from "./storage/container-state.ts";
 import { type Container, listContainers, passOver, readContainer } from "./storage/containers.ts";
 import { sweepTemporary } from "./storage/files.ts";
 import { sweepLeases } from "./storage/leases.ts";
@@ -38,7 +44,7 @@ export function repairContainer({ record, state }: Container): void {
   if (state.init) killProcess(state.init);
   removeCgroupOf(state.monitor!.pid, state.cgroup);
   if (record.autoRemove) removeEnded({ record, state });
-  else recordEnd(record.id);
+  else withStartLock(() => isLost(record.id) && recordEnd(record.id));
 }
 
 function hasLostMonitor({ monitor }: ContainerState): boolean {
@@ -46,8 +52,18 @@ function hasLostMonitor({ monitor }: ContainerState): boolean {
 }
 
 function removeEnded({ record, state }: Container): void {
-  if (state.status === "exited" && !state.finished) recordDeath(record, state.exitCode);
-  deleteContainerAndVolumes(record)();
+  const deleteFiles = withStartLock(() => {
+    if (!isLost(record.id)) return undefined;
+    if (state.status === "exited" && !state.finished) recordDeath(record, state.exitCode);
+    return deleteContainerAndVolumes(record);
+  });
+  deleteFiles?.();
+}
+
+/** Still so: another command may have repaired it, removed it, or given it a new monitor. */
+function isLost(id: string): boolean {
+  const container = readContainer(id);
+  return container !== undefined && hasLostMonitor(container.state);
 }
 
 function recordEnd(id: string): void {

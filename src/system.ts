@@ -83,11 +83,14 @@ export async function reset(): Promise<void> {
     repairContainers();
     for (const id of containerIds()) remove(id, { force: true });
     const holders = withLock(leasesLock, clearUnlessUsed);
-    if (holders.length === 0) return;
+    if (!holders) return;
     if (performance.now() > deadline) {
-      throw new ConflictError(`the store is in use by process ${holders.join(", ")}`, {
-        hint: "wait until that command has ended, or end it, then try again",
-      });
+      throw new ConflictError(
+        `the store is in use by ${holders.length ? `process ${holders.join(", ")}` : "new containers"}`,
+        {
+          hint: "wait until that command has ended, or end it, then try again",
+        },
+      );
     }
     await Bun.sleep(50);
   }
@@ -99,14 +102,17 @@ function containerIds(): string[] {
   return [...whole.map(({ record }) => record.id), ...damaged];
 }
 
-/** Who brings something into the store has a lease, and gets none while this runs. Returns their pids. */
-function clearUnlessUsed(): number[] {
+/**
+ * Who brings something into the store has a lease, and gets none while this runs: nor is there another container then.
+ * Returns their pids where it did nothing.
+ */
+function clearUnlessUsed(): number[] | undefined {
   const holders = leaseHolders();
-  if (holders.length > 0) return holders;
+  if (holders.length > 0 || containerIds().length > 0) return holders;
   const { containers, names, networks, volumes, secrets, lists, layers, links, blobs, partials, temporary } = paths;
   const folders = [containers, names, networks, volumes, secrets, lists, layers, links, blobs, partials, temporary];
   for (const folder of folders) removeTree(folder);
   for (const file of [paths.index, driverFile, paths.events, `${paths.events}.old`]) rmSync(file, { force: true });
   openStore();
-  return [];
+  return undefined;
 }

@@ -8,7 +8,9 @@ const binaryUnits = "kmgtp";
 export function parseBytes(text: string): number {
   const [, number, unit] = text.match(/^(\d+(?:\.\d+)?) ?(?:([kmgtp])i?b?|b)?$/i) ?? [];
   if (!number) throw new UsageError(`invalid size: '${text}'`);
-  return Math.floor(Number(number) * 1024 ** (unit ? binaryUnits.indexOf(unit.toLowerCase()) + 1 : 0));
+  const bytes = Math.floor(Number(number) * 1024 ** (unit ? binaryUnits.indexOf(unit.toLowerCase()) + 1 : 0));
+  if (!Number.isSafeInteger(bytes)) throw new UsageError(`invalid size: '${text}'`);
+  return bytes;
 }
 
 /** Go's strconv.ParseInt for base ten. */

@@ -20,6 +20,7 @@ test.each([
   { config: { Healthcheck: { Test: ["CMD", "true"], Retries: -1 } } },
   { history: "long" },
   { history: [null] },
+  { history: [{ created_by: ["sh"] }] },
 ])("a configuration of other types than the image spec's is refused: %j", (fields) => {
   expect(() => parse(fields)).toThrow("image configuration sha256:x is not in the form of the OCI image spec");
 });

@@ -24,6 +24,11 @@ test("podman's and Docker's ways to say who the container is in a network", () =
   expect(networking(["n", "m"], options).endpoints).toEqual([endpoint, { network: "m", aliases: [] }]);
 });
 
+test("no line of resolv.conf can be slipped in", () => {
+  expect(() => networking([], { dnsSearch: ["a\nb"] })).toThrow('"a\\nb" is not a valid domain');
+  expect(() => networking([], { dnsOptions: ["a\nb"] })).toThrow('invalid DNS option: "a\\nb"');
+});
+
 test("modes are alone", () => {
   expect(networking(["none"])).toEqual({ mode: "none", allowHostLoopback: false });
   expect(networking(["slirp4netns:allow_host_loopback=true"])).toEqual({

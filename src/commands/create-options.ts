@@ -300,7 +300,7 @@ function parseLabel(text: string): string {
 
 /** docker/cli opts.ValidateExtraHost: `host:ip` or `host=ip`, brackets around the address allowed. Returns `host:ip`. */
 function parseExtraHost(text: string): string {
-  const [, name, bracketed] = text.match(/^([^=:]+)[=:]([\s\S]*)$/) ?? [];
+  const [, name, bracketed] = text.match(/^([^=:\s]+)[=:]([\s\S]*)$/) ?? [];
   if (!name || bracketed === undefined) throw new UsageError(`bad format for add-host: ${JSON.stringify(text)}`);
   const address = bracketed.replace(/^\[([\s\S]+)\]$/, "$1");
   if (address !== "host-gateway" && !isAddress(address))

@@ -1,10 +1,10 @@
 /** Where `save` and `export` write: a file, which appears whole, or stdout, which must be no terminal. */
 
-import { closeSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { PodError, UsageError } from "../errors.ts";
 import * as output from "../output.ts";
-import { processTag } from "../storage/tags.ts";
+import { isOfLiveProcess, isTag, processTag } from "../storage/tags.ts";
 
 /** Calls `produce` with a function that takes the bytes, in order. Refusals are Docker's; `verb` is the command's. */
 export async function writeOutput(
@@ -20,7 +20,9 @@ export async function writeOutput(
   }
   checkPath(verb, path);
   const isSpecial = statSync(path, { throwIfNoEntry: false })?.isFile() === false; // a device or a pipe stays what it is
-  const target = isSpecial ? path : join(dirname(path), `.${basename(path)}.${processTag()}`);
+  const prefix = `.${basename(path)}.`;
+  if (!isSpecial) sweep(dirname(path), prefix);
+  const target = isSpecial ? path : join(dirname(path), prefix + processTag());
   try {
     const fd = openSync(target, "w");
     try {
@@ -32,6 +34,14 @@ export async function writeOutput(
   } catch (error) {
     if (!isSpecial) rmSync(target, { force: true });
     throw error;
+  }
+}
+
+/** What commands that were killed have left of the same file. */
+function sweep(folder: string, prefix: string): void {
+  for (const name of readdirSync(folder).filter((each) => each.startsWith(prefix))) {
+    const tag = name.slice(prefix.length);
+    if (isTag(tag) && !isOfLiveProcess(tag)) rmSync(join(folder, name), { force: true });
   }
 }
 

@@ -1,6 +1,7 @@
 /** The steps that an image was made by, as `history` lists them. */
 
 import type { ListStyle } from "../output.ts";
+import { printable } from "../printable.ts";
 import type { ImageConfig } from "../spec.ts";
 import type { Image } from "../storage/images.ts";
 import { formatAge, formatSize, shortId } from "./units.ts";
@@ -29,19 +30,24 @@ export function historyRows(
 ) {
   const steps: NonNullable<ImageConfig["history"]> = config.history ?? layerSizes.map(() => ({}));
   const sizes = [...layerSizes];
-  const rows = steps.map(({ created, created_by = "", comment = "", empty_layer }) => {
+  const rows = steps.map(({ created, created_by, comment, empty_layer }) => {
     const sizeBytes = empty_layer ? 0 : (sizes.shift() ?? 0);
     return {
       ID: "<missing>", // what it was called where it was made is not known
       CreatedSince: created ? formatAge(created, nowMs) : "N/A",
       CreatedAt: created ?? "",
-      CreatedBy: ellipsis(created_by.replaceAll("\t", " "), full ? Infinity : createdByWidth),
+      CreatedBy: ellipsis(oneLine(created_by), full ? Infinity : createdByWidth),
       Size: human ? formatSize(sizeBytes) : String(sizeBytes),
-      Comment: comment,
+      Comment: oneLine(comment),
     };
   });
   if (rows.length) rows.at(-1)!.ID = full ? id : shortId(id);
   return rows.toReversed();
+}
+
+/** What an image says of itself must not act on the terminal, nor break the table. */
+function oneLine(text: string | null | undefined): string {
+  return printable((text ?? "").replaceAll(/[\t\n]/g, " "));
 }
 
 function ellipsis(text: string, width: number): string {

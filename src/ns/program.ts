@@ -132,7 +132,7 @@ export function readInRoot(path: string, rootDir = "/"): string {
   const root = open(rootDir, O_PATH);
   try {
     let text = "";
-    unlessErrno(["ENOENT", "ENOTDIR", "EACCES"], () => {
+    unlessErrno(["ENOENT", "ENOTDIR", "EACCES", "ELOOP", "EXDEV"], () => {
       const fd = openAt2(root, path, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT); // the image's may be a FIFO
       try {
         text = readBounded(fd, path);
@@ -148,12 +148,13 @@ export function readInRoot(path: string, rootDir = "/"): string {
 
 const fileMaximumBytes = 16 << 20;
 
-/** The container's root makes these files what it likes: a device without an end, a FIFO, a folder. Those count as empty. */
+/**
+ * The container's root makes these files what it likes: a device without an end, a FIFO, a folder. Those count as empty,
+ * and of a long file the beginning counts: its owner can always run something by a user's number.
+ */
 function readBounded(fd: number, path: string): string {
-  const { mode, size } = statAt(fd, "");
-  if ((mode & S_IFMT) !== S_IFREG) return "";
-  if (size > fileMaximumBytes) throw new PodError(`${path} of the container is too large: ${size} bytes`);
-  return readDescriptor(fd, path, fileMaximumBytes).toString(); // it may be growing
+  const { mode } = statAt(fd, "");
+  return (mode & S_IFMT) === S_IFREG ? readDescriptor(fd, path, fileMaximumBytes).toString() : "";
 }
 
 /** HOME is the user's, unless the image or the caller set it. */

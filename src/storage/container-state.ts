@@ -8,7 +8,7 @@ import { open } from "../ns/sys/file.ts";
 import { closeSync, fstatSync, renameSync, rmSync, writeFileSync } from "../ns/sys/fs.ts";
 import { bootId, processId, startTimeOf } from "../ns/sys/process.ts";
 import type { PublishedPort } from "./containers.ts";
-import { readJson, writeAt } from "./files.ts";
+import { readJson, withLock, writeAt } from "./files.ts";
 import { paths } from "./store.ts";
 
 /** A process that can be told from a later one with the same pid. */
@@ -27,7 +27,7 @@ export interface ContainerState {
   monitor?: ProcessIdentity;
   /** The directory of its control group, while it runs, where it has one of its own. */
   cgroup?: string;
-  /** A command has given it a new monitor, which has not started it yet. */
+  /** A command has given it a monitor, which has not started it yet. */
   starting?: boolean;
   /** Its processes are stopped: `pause`. */
   paused?: boolean;
@@ -47,6 +47,14 @@ export interface ContainerState {
   /** RFC 3339, UTC. */
   started?: string;
   finished?: string;
+}
+
+/**
+ * Held by who gives a container a monitor, and by who deletes it or records its end because it has none: each looks
+ * within whether that is still so. No other of the store's locks is held by who asks for it.
+ */
+export function withStartLock<T>(action: () => T): T {
+  return withLock("start", action);
 }
 
 /** Replaces the state. Not synced: after a power cut nothing of it is true anyway. */

@@ -169,7 +169,7 @@ export function putContainer(
 ): void {
   const temporary = makeTemporaryDir();
   try {
-    fillContainer(temporary, record, files, folders, { status: "created", monitor });
+    fillContainer(temporary, record, files, folders, { status: "created", monitor, starting: monitor && true });
     withLock("names", () => takeName(temporary, record));
     recordContainerEvent("create", record);
   } catch (error) {
@@ -329,6 +329,13 @@ export function readContainer(id: string, wanted?: (state: ContainerState) => bo
   if (!state || wanted?.(state) === false) return undefined;
   const record = readRecord(id);
   return record && { record, state };
+}
+
+/** The same; throws NotFoundError where it is gone. */
+export function requireContainer(id: string): Container {
+  const container = readContainer(id);
+  if (container) return container;
+  throw new NotFoundError(`No such container: ${id}`);
 }
 
 /** Undefined where it is gone, or its record damaged. */

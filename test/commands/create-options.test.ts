@@ -98,6 +98,8 @@ for (const [text, host] of [
 
 for (const [words, text] of [
   [["--add-host", "db"], 'bad format for add-host: "db"'],
+  [["--add-host", "a b:10.0.0.3"], 'bad format for add-host: "a b:10.0.0.3"'],
+  [["--shm-size", "9".repeat(30)], "invalid size: '999"],
   [["--add-host", "db:10.0.0.300"], 'invalid IP address in add-host: "10.0.0.300"'],
   [["--label", "=x"], "invalid label '=x': empty name"],
   [["--label", "a b=x"], "label 'a b' contains whitespaces"],

@@ -295,6 +295,11 @@ onBothDrivers("save and load", (host) => {
       'the name "a/B:1": invalid reference format: repository name (a/B) must be lowercase',
     ],
     [
+      "an annotation that is no text",
+      broken((dir) => changeIndex(dir, ([first]) => [{ ...first, annotations: { "io.containerd.image.name": 5 } }])),
+      "is not in the form of the OCI image spec",
+    ],
+    [
       "a Docker archive that lacks a layer",
       docker([entry("c1.json", null, "nosuch.tar")]),
       "it lacks nosuch.tar, which its manifest.json names",
@@ -332,6 +337,14 @@ onBothDrivers("save and load", (host) => {
       expect(readdirSync(join(host.dataDir, "tmp"))).toEqual([]);
     });
   }
+
+  test("save takes away what a killed one has left of its file", async () => {
+    mkdirSync(at("saved"));
+    const [left, other] = [".i.tar.999999-1-0123abcd-m1-1", ".i.tar.notes"];
+    for (const name of [left, other]) writeFileSync(at(`saved/${name}`), "");
+    await host.must("save", "-o", at("saved/i.tar"), "team/app:1");
+    expect(readdirSync(at("saved")).sort()).toEqual([other, "i.tar"]);
+  });
 
   test("a terminal is no place for archives", async () => {
     for (const [command, words] of [

@@ -58,7 +58,7 @@ test("pause stops a container that forks for ever, or gives up and lets it go on
   await host.must("rm", "-f", "chain");
 });
 
-test.each(["ln -s /dev/zero", "mkfifo", "mkdir"])(
+test.each(["ln -s /dev/zero", "mkfifo", "mkdir", "truncate -s 10G", "ln -s passwd", "ln -s /proc/1/fd/0"])(
   "a passwd file made by `%s` costs no memory, and exec goes on",
   async (make) => {
     await runDetached("users", `rm /etc/passwd; ${make} /etc/passwd; sleep 600`);

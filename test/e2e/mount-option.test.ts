@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startRegistry } from "../registry.ts";
+import { file } from "../storage/archive.ts";
+import { pushImage, shell } from "./crafted.ts";
 import { binary, type Host, onAllDrivers, onBothDrivers, quietRun } from "./harness.ts";
 
 onBothDrivers("--mount and -v", (host, driver) => {
@@ -325,6 +328,19 @@ onAllDrivers("--mount type=image", (host) => {
     await host.must("rm", "user");
     await host.must("rmi", "two:1");
     expect(await host.leftoversWithoutImages()).toEqual([]);
+  });
+
+  test("an image that is not here is pulled, as the container's own is", async () => {
+    const registry = await startRegistry();
+    try {
+      const image = await pushImage(registry, "mounted", [[...shell(), file("word", "pulled")]]);
+      const options = ["--rm", "--network", "none", "--mount", `type=image,src=${image},dst=/i`];
+      const { code, stdout, stderr } = await host.pod("run", ...options, "starter", "cat", "/i/word");
+      expect({ code, stdout, stderr: stderr.slice(-200) }).toMatchObject({ code: 0, stdout: "pulled" });
+      await host.must("rmi", image);
+    } finally {
+      await registry.stop();
+    }
   });
 
   test("an image that is nowhere is an error", async () => {

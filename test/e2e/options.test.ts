@@ -132,6 +132,13 @@ onBothDrivers("options of pod run", (host) => {
     expect(stderr).toStartWith("pod: 'pod run' requires at least 1 argument\n\nUsage:  pod run ");
   });
 
+  test("a group of commands has no flags", async () => {
+    const { code, stdout, stderr } = await host.pod("network", "--nope");
+    expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
+    expect(stderr).toStartWith("pod: unknown flag: --nope\n");
+    expect(stderr).toContain("Run 'pod network --help' for more information");
+  });
+
   for (const [option, value, text] of [
     ["--pull", "often", `invalid pull option: 'often': must be one of "always", "missing" or "never"`],
     ["--network", "moon", "cannot attach both user-defined and non-user-defined network-modes"], // none, and this
@@ -146,6 +153,8 @@ onBothDrivers("options of pod run", (host) => {
     ["--tmpfs", "/a:suid=1", 'invalid tmpfs option ["suid=1"]'],
     ["--env", "=x", "invalid environment variable: =x"],
     ["--env-file", "/no/such", "/no/such"],
+    ["--env-file", "/dev/zero", "read env file /dev/zero: it is larger than 1048576 bytes"],
+    ["--name", "\x1b[31m", "Invalid container name (\\x1b[31m), only"],
     ["--label", "a b=c", "label 'a b' contains whitespaces"],
     ["--detach-keys", "ctrl-%", "invalid detach keys (ctrl-%) provided"],
   ] as const) {

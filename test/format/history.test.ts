@@ -31,6 +31,13 @@ test("history lists the steps, the last first, in Docker's columns", () => {
   ]);
 });
 
+test("what an image says of itself acts on no terminal, and breaks no table", () => {
+  const history = [{ created, created_by: "a\nb\x1b[31m", comment: "\x9bc" }, { created_by: null }];
+  const [last, first] = historyRows({ ...image, config: { history } } as unknown as Image, []);
+  expect(first).toMatchObject({ CreatedBy: "a b\\x1b[31m", Comment: "\\x9bc" });
+  expect(last).toMatchObject({ CreatedBy: "", Comment: "" });
+});
+
 test("not for people: whole ids, commands, times and sizes", () => {
   const rows = historyRows(image, [8_090_000], { full: true, human: false, nowMs });
   expect(rows).toMatchObject([

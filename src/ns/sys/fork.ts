@@ -158,13 +158,13 @@ function threads(): string[] {
 }
 
 function describe(thread: string): string {
-  try {
-    const status = readText(`/proc/self/task/${thread}/status`); // proc(5)
-    const state = status[status.indexOf("State:") + "State:\t".length];
-    return `${state}${thread} ${status.slice(status.indexOf("voluntary_ctxt_switches:"))}`;
-  } catch {
-    return `X${thread}`; // it is just ending
-  }
+  let status: string | undefined;
+  unlessErrno(["ENOENT", "ESRCH"], () => {
+    status = readText(`/proc/self/task/${thread}/status`); // proc(5)
+  });
+  if (status === undefined) return `X${thread}`; // it is just ending
+  const state = status[status.indexOf("State:") + "State:\t".length];
+  return `${state}${thread} ${status.slice(status.indexOf("voluntary_ctxt_switches:"))}`;
 }
 
 /** What a program is started with. Everything that is not given it does not have. */
