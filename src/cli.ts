@@ -44,8 +44,8 @@ async function dispatch(words: string[], call: Call, early: Early): Promise<numb
   call.path = `pod ${name}`;
   if (await asksForHelp(verb, rest)) return printHelp(words);
   if (early.failure) throw early.failure;
-  prepareFor(name);
-  prepareMonitorFor(name);
+  await prepareFor(name);
+  await prepareMonitorFor(name);
   if (usesStore(name)) (await import("./storage/store.ts")).openStore();
   if (usesLayers(name)) await mendLayers();
   call.command = (await verb.load()).default;

@@ -11,7 +11,7 @@ export type DownloadReport = (
   bytes: number,
 ) => void;
 
-const readBytes = 512 << 10;
+const readBytes = 128 << 10;
 
 /** Runs the downloads in their order, at most `lanes` at once. A failure or an abort stops all; what they have stays for the next time. */
 export async function runDownloads(

@@ -4,6 +4,7 @@ import { config } from "./config.ts";
 import { formatError, hintOf, PodError } from "./errors.ts";
 import { setTitle } from "./ns/sys/fork.ts";
 import { parentProcessId, setParentDeathSignal } from "./ns/sys/process.ts";
+import { sweepTemporary } from "./storage/files.ts";
 import { awaitLayers, extractLayer } from "./storage/layer-making.ts";
 import type { LayerSource } from "./storage/layers.ts";
 import { readFile } from "./storage/reading.ts";
@@ -21,6 +22,7 @@ type Report = { kind: "bytes"; bytes: number } | { kind: "done" } | { kind: "fai
 /** Started with the first layer; takes one at a time. `end` in any case. */
 export class LayerHelper {
   #hasEnded = false;
+  #isBusy = false;
   #child: Bun.Subprocess | undefined;
   #onReport: (report: Report) => void = () => {};
   #onEnd: () => void = () => {};
@@ -30,8 +32,9 @@ export class LayerHelper {
    * the extraction failed with. Layers below may come to be meanwhile.
    */
   extract({ layer, files }: Task, onBytes: (bytes: number) => void): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      if (this.#hasEnded) return resolve(false);
+    if (this.#hasEnded) return Promise.resolve(false);
+    this.#isBusy = true;
+    return new Promise<boolean>((resolve, reject) => {
       this.#onReport = (report) => {
         if (report.kind === "bytes") onBytes(report.bytes);
         else if (report.kind === "done") resolve(true);
@@ -44,14 +47,18 @@ export class LayerHelper {
       } catch {
         resolve(false); // a limit of processes or memory
       }
+    }).finally(() => {
+      this.#isBusy = false;
     });
   }
 
-  /** Returns when nothing of it runs any more. */
+  /** Returns when nothing of it runs any more, and nothing is left of a layer that it has not finished. */
   async end(): Promise<void> {
+    const isBusy = this.#isBusy;
     this.#hasEnded = true;
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;
+    if (isBusy) sweepTemporary();
   }
 
   #start(): Bun.Subprocess {

@@ -16,7 +16,7 @@ async function runCommand(argv: string[]): Promise<number> {
 /** Before the command line is loaded, for that may start threads; a failure is told in the command's name, later. */
 async function prepare(argv: string[]): Promise<{ failure?: unknown }> {
   try {
-    (await import("./prepare.ts")).prepareEarly(argv);
+    await (await import("./prepare.ts")).prepareEarly(argv);
     return {};
   } catch (failure) {
     return { failure };

@@ -6,9 +6,6 @@
 
 import { config } from "./config.ts";
 import { writeAll } from "./ns/sys/descriptor.ts";
-import { enterUserNamespace, takeSingleIdNote } from "./ns/userns.ts";
-import { holdSignals } from "./signals.ts";
-import { startMonitorEarly } from "./waiting.ts";
 
 const groups = ["container", "image", "manifest", "network", "secret", "system", "volume"];
 const running = withLongForms(["run", "start", "restart"]);
@@ -132,33 +129,34 @@ function withLongForms(names: string[]): string[] {
 }
 
 /** For the command that `argv` begins with. Help is left for later: it is to work where no namespace can be entered. */
-export function prepareEarly(argv: string[]): void {
+export async function prepareEarly(argv: string[]): Promise<void> {
   if (argv.includes("--help")) return;
-  prepareFor(argv.slice(0, groups.includes(argv[0] ?? "") ? 2 : 1).join(" "));
+  await prepareFor(argv.slice(0, groups.includes(argv[0] ?? "") ? 2 : 1).join(" "));
 }
 
 let prepared = false;
 
 /** `name`: a command as typed, `ps` or `container ls`. Does nothing the second time. */
-export function prepareFor(name: string): void {
+export async function prepareFor(name: string): Promise<void> {
   if (prepared) return;
   prepared = true;
-  if (running.includes(name) || attaching.includes(name)) holdSignals();
+  if (running.includes(name) || attaching.includes(name)) (await import("./signals.ts")).holdSignals();
   // Real root's store belongs to the namespace's root, so that it always enters. A run enters only when it has to pull
   // an image; that may need another start of the program, and this is it.
   const always = entering.includes(name) || (config.isHostRoot && usesStore(name));
-  if (always || (running.includes(name) && config.singleThreadRetry)) enter();
+  if (always || (running.includes(name) && config.singleThreadRetry)) await enter();
 }
 
 /**
  * For a command that will run a container, before it knows which one. By now the command line is loaded, which makes the
  * engine start its threads: in the monitor, a copy, it starts none of these again, and there they would be in the way.
  */
-export function prepareMonitorFor(name: string): void {
-  if (running.includes(name)) startMonitorEarly();
+export async function prepareMonitorFor(name: string): Promise<void> {
+  if (running.includes(name)) (await import("./waiting.ts")).startMonitorEarly();
 }
 
-function enter(): void {
+async function enter(): Promise<void> {
+  const { enterUserNamespace, takeSingleIdNote } = await import("./ns/userns.ts");
   enterUserNamespace();
   const note = takeSingleIdNote();
   if (note) writeAll(2, Buffer.from(`pod: ${note}\n`));

@@ -39,10 +39,10 @@ const order = [
   /^(image|image-mount|init-wish|commit|save|container|container-root|container-sizes|container-run|container-mounts|account|volumes|secrets|chown|copy|events|explain|network|stats|top|monitor|login|search|autostart|update|manifest-list|manifest-push|health-monitor|prune|system|unshare|prepare)\.ts$/,
   /^(mounts\/|(auto-ids|create|control|control-listener|container-connection|container-network|copies|driver|ending|hold|health-check|membership|name-files|network-options|networks|port-options|ports-stage|published-ports|repair|resolv-conf-watch|restart-policy|runtimespec|signals|streams|exec-streams|attach|waiting)\.ts$)/,
   /^(import|load|mend|pull|push|removal|tagging)\.ts$/,
-  /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|new-image|starter-image|later)\.ts$/,
+  /^(archive-(docker|layout|plan|writer)|layer-fetch|upload-lanes|download|documents|new-image|starter-image|later|layer-extraction|layer-helper)\.ts$/,
   /^(ns\/(?!libc|constants|sys\/)|storage\/|net\/)/,
   /^(ns\/(libc\.ts|constants\.ts|sys\/)|(registries|short-names)\.ts)/,
-  /^(spec|reference|config|errors|health|container-ids|nearest|instructions|log-options|platform|progress|signal-names|starter|userns-option|values|version|frames)\.ts$/,
+  /^(spec|reference|config|errors|health|container-ids|nearest|instructions|log-options|platform|progress|signal-names|starter|userns-option|values|version|frames|printable)\.ts$/,
 ];
 const rank = (file: string) => order.findIndex((pattern) => pattern.test(file));
 const isBase = (file: string) => /^ns\/(libc\.ts|constants\.ts|sys\/)/.test(file);

@@ -30,7 +30,11 @@ async function pullOf(compression: "gzip" | "zstd", stage: Stage, { pod, podman 
   const pull = (tool: Tool) => ({ run: tool("pull", image), prepare: () => quietly(...tool("rmi", "-f", image)) });
   const sides = { pod: pull(pod), podman: pull(podman), untar: untarOf(layers, compression, stage) };
   const times = await compare(2, sides);
-  const used = { pod: usage(sides.pod), podman: usage(sides.podman), untar: usage(sides.untar) };
+  const used = {
+    pod: await usage(sides.pod),
+    podman: await usage(sides.podman),
+    untar: await usage(sides.untar),
+  };
   for (const side of [sides.pod, sides.podman, sides.untar]) side.prepare();
   rmSync(layout, { recursive: true });
 
@@ -43,7 +47,7 @@ async function pullOf(compression: "gzip" | "zstd", stage: Stage, { pod, podman 
   return [
     row(name, "s", (side) => times[side] / 1000),
     row("the same, processor time", "s", (side) => used[side].cpuSeconds),
-    row("the same, peak resident memory", "MB", (side) => used[side].peakBytes / 1e6),
+    row("the same, peak memory of all processes", "MB", (side) => used[side].peakBytes / 1e6),
   ];
 }
 

@@ -92,11 +92,11 @@ async function pulls(): Promise<void> {
     otherName: "tar -xzf",
   });
   rows.push({
-    name: "the same, peak resident memory",
+    name: "the same, peak memory of all processes",
     unit: "MB",
-    pod: usage(sides.pod).peakBytes / 1e6,
-    podman: usage(sides.podman).peakBytes / 1e6,
-    other: usage(untar).peakBytes / 1e6,
+    pod: (await usage(sides.pod)).peakBytes / 1e6,
+    podman: (await usage(sides.podman)).peakBytes / 1e6,
+    other: (await usage(untar)).peakBytes / 1e6,
     otherName: "tar -xzf",
   });
   rmSync(target, { recursive: true, force: true });

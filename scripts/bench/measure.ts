@@ -1,5 +1,9 @@
 /** Times programs against each other: one run of each in turn, so that a busy moment hits all of them alike. */
 
+import { readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 /** One side of a comparison. `prepare` runs before each timed run and is not timed. */
 export interface Side {
   run: string[] | (() => Promise<void>);
@@ -45,21 +49,48 @@ function succeed(command: string[]): void {
 }
 
 /**
- * What one run takes of the machine, with the children it waited for: CPU seconds, and the largest resident set in
- * bytes. By time(1): a process that Bun starts itself begins with Bun's own figure (vfork(2) shares memory until
- * execve(2)).
+ * What one run takes of the machine: CPU seconds, with the children it waited for, by time(1); and the most memory in
+ * bytes that all of its processes have at one time, looked at every 20 ms.
  */
-export function usage({ run, prepare }: { run: string[]; prepare?: () => void }): {
+export async function usage({ run, prepare }: { run: string[]; prepare?: () => void }): Promise<{
   cpuSeconds: number;
   peakBytes: number;
-} {
+}> {
   prepare?.();
-  const script =
-    'f=$(mktemp) && time --format="%U %S %M" --output="$f" "$@" >/dev/null && tail -n 1 "$f"; c=$?; rm "$f"; exit $c';
-  const [user = 0, system = 0, kilobytes = 0] = output("sh", "-c", script, "sh", ...run)
-    .split(" ")
-    .map(Number);
-  return { cpuSeconds: user + system, peakBytes: kilobytes * 1024 };
+  const file = join(tmpdir(), `usage-${process.pid}`);
+  const command = ["time", "--format=%U %S", `--output=${file}`, ...run];
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+  let peakBytes = 0;
+  while (child.exitCode === null) {
+    const now = descendants(child.pid).reduce((sum, pid) => sum + memoryOf(pid), 0);
+    peakBytes = Math.max(peakBytes, now);
+    await Bun.sleep(20);
+  }
+  const [user = 0, system = 0] = readFileSync(file, "utf8").trim().split("\n").at(-1)!.split(" ").map(Number);
+  rmSync(file);
+  if (child.exitCode !== 0) throw new Error(`${run.join(" ")}: exit code ${child.exitCode}`);
+  return { cpuSeconds: user + system, peakBytes };
+}
+
+function descendants(pid: number): number[] {
+  const children = textOf(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** Bytes; of pages that processes share each has its part (proc(5), smaps_rollup), unless only what is resident may be read. */
+function memoryOf(pid: number): number {
+  const [, share] = /^Pss: +(\d+) kB$/m.exec(textOf(`/proc/${pid}/smaps_rollup`)) ?? [];
+  const [, resident] = /^VmRSS:\s+(\d+) kB$/m.exec(textOf(`/proc/${pid}/status`)) ?? [];
+  return Number(share ?? resident ?? 0) * 1024;
+}
+
+/** Empty where the process has ended, or shows that to others only. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** Starts `count` of the command at once; fails unless all succeed. */

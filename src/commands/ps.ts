@@ -1,6 +1,5 @@
 import { defineCommand } from "citty";
 import { type OptionDefs, type Options, parseOptions } from "../args.ts";
-import { sizesOf } from "../container-sizes.ts";
 import { containerTests } from "../format/container-filters.ts";
 import { containerListStyle, containerRow, withSize } from "../format/containers.ts";
 import { applyFilters } from "../format/filters.ts";
@@ -34,15 +33,15 @@ export default defineCommand({
   args,
   async run({ rawArgs }) {
     const { options } = parseOptions(rawArgs, args);
-    if (!options.watch) return output.write("stdout", listed(options));
+    if (!options.watch) return output.write("stdout", await listed(options));
     for (;;) {
-      output.redraw(listed(options));
+      output.redraw(await listed(options));
       await Bun.sleep(1000);
     }
   },
 });
 
-function listed(options: Options<typeof args>): string {
+async function listed(options: Options<typeof args>): Promise<string> {
   const asked = options.last ?? -1;
   const last = options.latest ? 1 : asked > 0 ? asked : Infinity;
   const showsAll = options.all || last < Infinity || options.filter.some(([name]) => name === "status");
@@ -61,6 +60,7 @@ function listed(options: Options<typeof args>): string {
   if (options.quiet && !options.format) return rows.map(({ ID }) => `${ID}\n`).join("");
   const needsSizes = options.size || /\.Size\b/.test(options.format ?? "");
   if (!needsSizes) return output.formatList(rows, containerListStyle(false), options.format);
+  const { sizesOf } = await import("../container-sizes.ts"); // it loads much
   const sizes = sizesOf(containers);
   const sized = rows.map((row, index) => withSize(row, sizes.get(containers[index]!.record.id)!));
   return output.formatList(sized, containerListStyle(true), options.format);

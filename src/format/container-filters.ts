@@ -7,7 +7,7 @@ import { chainIds } from "../storage/layers.ts";
 import { parseInteger } from "../values.ts";
 import { shownStatus } from "./containers.ts";
 import { type FilterTests, hasLabel, matchesPattern, parseFlagFilter } from "./filters.ts";
-import { allNetworks, networkNames } from "./networks.ts";
+import { allNetworks, networkNames } from "./network-names.ts";
 
 const statuses = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 const healths = ["starting", "healthy", "unhealthy", "none"];

@@ -5,7 +5,7 @@ import type { ListStyle } from "../output.ts";
 import { type ContainerMount, volumesOf } from "../storage/container-mount.ts";
 import { monitorKilled } from "../storage/container-state.ts";
 import type { Container } from "../storage/containers.ts";
-import { networkNames } from "./networks.ts";
+import { networkNames } from "./network-names.ts";
 import { formatPorts } from "./ports.ts";
 import { formatAge, formatDuration, formatSize, formatTime, shortId } from "./units.ts";
 

@@ -4,37 +4,11 @@ import { toOwnNetwork } from "../net/own-network.ts";
 import { hostHasIpv6, subnetsOf } from "../networks.ts";
 import type { ListStyle } from "../output.ts";
 import { type Container, type ContainerNetworking, nameOf } from "../storage/containers.ts";
-import {
-  listMembers,
-  listNetworks,
-  type NetworkRecord,
-  predefinedId,
-  readMember,
-  readNetwork,
-} from "../storage/networks.ts";
+import { listMembers, type NetworkRecord, readMember, readNetwork } from "../storage/networks.ts";
 import { goMap, listOrNil, mapOrNil } from "./go-values.ts";
+import { networkNames, type ShownNetwork } from "./network-names.ts";
 import { inspectPorts } from "./ports.ts";
 import { shortId } from "./units.ts";
-
-/** Also what has no record: `host` and `none` never, `bridge` until its first use. */
-export interface ShownNetwork {
-  name: string;
-  id: string;
-  driver: string;
-  record?: NetworkRecord;
-}
-
-/** By name, as Docker sorts them. */
-export function allNetworks(): ShownNetwork[] {
-  const networks = listNetworks().map((record): ShownNetwork => ({ ...record, record }));
-  const implied = [
-    { name: "bridge", driver: "bridge" },
-    { name: "host", driver: "host" },
-    { name: "none", driver: "null" },
-  ].filter(({ name }) => !networks.some((network) => network.name === name));
-  const all = [...networks, ...implied.map((network) => ({ ...network, id: predefinedId(network.name) }))];
-  return all.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
 
 export const networkListStyle: ListStyle = {
   typeName: "network",
@@ -108,12 +82,6 @@ function inspectMembers({ name, subnet, ipv6 }: NetworkRecord) {
 
 function prefixOf(subnet: string): number {
   return Number(subnet.split("/")[1]);
-}
-
-/** The names of the networks that a container is in, or its mode. */
-export function networkNames({ mode, endpoints }: ContainerNetworking): string[] {
-  if (mode === "container") return [];
-  return mode === "bridge" ? (endpoints ?? []).map(({ network }) => network) : [mode];
 }
 
 /** Docker's HostConfig.NetworkMode. */

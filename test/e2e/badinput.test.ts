@@ -110,7 +110,7 @@ onBothDrivers("bad input", (host) => {
   test("names that are none", async () => {
     await host.must("create", "--name", "good", "--network", "none", "starter");
     for (const name of ["x", "_a", "a b", "../up", "a/b", "a\nb", "ä1", "a\u0007b", "👋🏽", "n".repeat(256)]) {
-      const words = `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`;
+      const words = `Invalid container name (${name.replace("\u0007", "\\x07")}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`;
       expectError(await host.pod("create", "--name", name, "starter"), 125, words);
       expectError(await host.pod(...run, "--name", name, "starter", "true"), 125, words);
       expectError(await host.pod("rename", "good", name), 1, words);

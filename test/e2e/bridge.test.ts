@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { onBothDrivers, requires } from "./harness.ts";
+import { ask, onBothDrivers, requires } from "./harness.ts";
 
 interface Member {
   names: string[];
@@ -60,9 +60,9 @@ requires("/dev/net/tun").describe("with a way out", () => {
       expect(second).toBe(first.replace(/4$/, "5"));
       const id = await host.must("inspect", "-f", "{{.Id}}", "first");
       for (const name of ["first", "first-host", "one", id.slice(0, 12), first]) {
-        expect(await within("second", `nc -w 2 ${name} 80 < /dev/null`)).toMatchObject({ stdout: "first-host\n" });
+        expect(await within("second", `${ask}; ask ${name} 80`)).toMatchObject({ stdout: "first-host\n" });
       }
-      expect(await within("first", "nc -w 2 second 80 < /dev/null")).toMatchObject({ stdout: "second-host\n" });
+      expect(await within("first", `${ask}; ask second 80`)).toMatchObject({ stdout: "second-host\n" });
       const dns = first.replace(/4$/, "3");
       expect((await within("first", "cat /etc/resolv.conf")).stdout).toStartWith(`nameserver ${dns}\n`);
       expect((await within("first", "ip route")).stdout).toStartWith(

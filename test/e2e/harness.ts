@@ -243,3 +243,7 @@ function tryOverlay(): boolean {
   forceRemove(dir);
   return exitCode === 0;
 }
+
+/** A function for the shell in a container: `ask ADDRESS PORT` gives what is said there, as soon as somebody listens. */
+export const ask =
+  "ask() { for i in 1 2 3 4 5 6 7 8 9; do nc -w 2 $1 $2 </dev/null 2>/dev/null && return; sleep 0.2; done; return 1; }";

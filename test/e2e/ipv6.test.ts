@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { neighbourFrame, routerFrame, sendCommand, solicitationFrame, withFrames } from "./frames.ts";
-import { Host, requires } from "./harness.ts";
+import { ask, Host, requires } from "./harness.ts";
 import { get, Outside, outside4, outside6 } from "./outside.ts";
 
 setDefaultTimeout(60_000);
@@ -104,7 +104,7 @@ requires("/dev/net/tun").describe("IPv6", () => {
     expect(await within("first", "cat /etc/hosts")).toMatch(
       /\n10\.99\.1\.\d+\t.* db\t# pod\n2001:db8:7::100\t.* db\t# pod\n/,
     );
-    expect(await within("first", "nc -w 2 2001:db8:7::100 80 </dev/null; sleep 0.5; nc -w 2 db 80 </dev/null")).toBe(
+    expect(await within("first", `${ask}; ask 2001:db8:7::100 80; ask db 80`)).toBe(
       `${await within("second", "hostname")}`.repeat(2),
     );
     expect(await within("first", "ping -6 -c 1 -W 2 db | grep -c 'bytes from 2001:db8:7::100'")).toBe("1\n");
@@ -138,7 +138,7 @@ requires("/dev/net/tun").describe("IPv6", () => {
   test("an internal network has IPv6, and no way out", async () => {
     await start("inside", "--network", "inner");
     const address = await addressOf("inside", "inner");
-    const script = `${get}; nc -w 2 ${address} 80 </dev/null; get ${outside6} 8080; ip -6 route | grep default`;
+    const script = `${get}; ${ask}; ask ${address} 80; get ${outside6} 8080; ip -6 route | grep default`;
     const { stdout } = await host.pod("run", "--rm", "--network", "inner", "starter", "sh", "-c", script);
     expect(stdout).toBe(await within("inside", "hostname"));
   });
