@@ -86,7 +86,7 @@ export function becomeProgram(
   ready: () => void,
 ): never {
   const { process: program, isFirst } = request;
-  at("find the user");
+  at(""); // what it fails with says all
   const user = resolveUser(request.user, readInRoot("/etc/passwd"), readInRoot("/etc/group"));
   const env = withHome(program.env, user);
 
