@@ -3,7 +3,7 @@
 import { closeSync, openSync, read, readSync } from "node:fs";
 import { hasCode } from "../errors.ts";
 
-const chunkBytes = 128 << 10;
+const chunkBytes = 256 << 10;
 
 /** A file's bytes from the first; `newPath`: what it may be called by now. */
 export async function* readFile(path: string, newPath?: string): AsyncGenerator<Buffer> {
