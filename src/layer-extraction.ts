@@ -44,9 +44,9 @@ async function extractHere(job: LayerJob): Promise<boolean> {
   return true;
 }
 
-/** The helper may wait: it makes what comes next, as soon as the blob is there. Returns where it has ended, with its layer not made. */
+/** The helper may wait: it makes what comes next, as soon as the blob is there. Returns where it has ended, with its layer not made. The first is not for it. */
 async function help(helper: LayerHelper, jobs: LayerJob[], making: Map<LayerJob, Promise<boolean>>): Promise<void> {
-  for (const job of jobs) {
+  for (const job of jobs.slice(1)) {
     if (job.size < worthwhileBytes || !(await job.isWhole) || making.has(job)) continue;
     making.set(job, helper.extract(job, job.onBytes));
     if (!(await making.get(job))) return;
