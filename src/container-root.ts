@@ -19,8 +19,8 @@ import { mountRootfs } from "./ns/mountrootfs.ts";
 import { unshareMounts } from "./ns/prestart.ts";
 import { resolveBytes, toByteString } from "./ns/sys/bytes.ts";
 import { close, open } from "./ns/sys/file.ts";
-import { moveMount, openTree, setMountAttributes, unlessErrno } from "./ns/sys/namespace.ts";
-import { isAlive, type ProcessIdentity } from "./storage/container-state.ts";
+import { moveMount, openTree, setMountAttributes } from "./ns/sys/namespace.ts";
+import { openOfProcess } from "./storage/container-state.ts";
 import { type Container, type ContainerRecord, containerDir, readContainer } from "./storage/containers.ts";
 import { rootfsMount } from "./storage/drivers.ts";
 import { lockRoot } from "./storage/root-lock.ts";
@@ -40,7 +40,7 @@ export function inContainerRoot<T>({ id, name }: ContainerRecord, action: (rootF
         if (!container) throw new NotFoundError(`No such container: ${name}`);
         const { status, init } = container.state;
         const isRunning = status === "running" && init;
-        const rootFd = isRunning ? openRoot(init) : undefined;
+        const rootFd = isRunning ? openOfProcess(init, "root", O_PATH | O_DIRECTORY) : undefined;
         if (rootFd !== undefined) return action(rootFd);
         if (!isRunning && lockFd !== undefined) return inMountedRoot(container, action);
       } finally {
@@ -52,17 +52,6 @@ export function inContainerRoot<T>({ id, name }: ContainerRecord, action: (rootF
 }
 
 const pauseMs = 2;
-
-/** Undefined where that process has just ended: it is compared after opening. */
-function openRoot(init: ProcessIdentity): number | undefined {
-  let rootFd: number | undefined;
-  unlessErrno(["ENOENT", "ESRCH"], () => {
-    rootFd = open(`/proc/${init.pid}/root`, O_PATH | O_DIRECTORY);
-  });
-  if (rootFd === undefined || isAlive(init)) return rootFd;
-  close(rootFd);
-  return undefined;
-}
 
 function inMountedRoot<T>({ record, state }: Container, action: (rootFd: number) => T): T {
   unshareMounts();

@@ -19,10 +19,10 @@ import type { WayOutPlan, WayOutProcess } from "./net/way-out.ts";
 import { hardwareOf, requireNetwork, takeAddresses } from "./networks.ts";
 import { O_NONBLOCK, O_RDONLY, O_WRONLY, POLLIN } from "./ns/constants.ts";
 import { poll } from "./ns/sys/descriptor.ts";
-import { close, open } from "./ns/sys/file.ts";
+import { close } from "./ns/sys/file.ts";
 import { unlessErrno } from "./ns/sys/namespace.ts";
 import { pidfdGetFd, pidfdOpen, pidfdSendSignal, processId, waitPid } from "./ns/sys/process.ts";
-import { identify, isAlive, type ProcessIdentity } from "./storage/container-state.ts";
+import { identify, isAlive, openOfProcess, type ProcessIdentity } from "./storage/container-state.ts";
 import type { ContainerRecord, Endpoint } from "./storage/containers.ts";
 import {
   deleteMember,
@@ -226,7 +226,7 @@ function toPlan({ subnet, mtuBytes, ipv6, allowHostLoopback = false }: NetworkRe
 /** The descriptors of a live member's monitor. */
 function takeSegment(members: Member[]): Segment | undefined {
   for (const { monitor, ...theirs } of members) {
-    const namespaceFd = openOf(monitor, theirs.namespaceFd, O_RDONLY);
+    const namespaceFd = openOfProcess(monitor, `fd/${theirs.namespaceFd}`, O_RDONLY);
     if (namespaceFd === undefined) continue;
     const sockets = takeSockets(monitor, [theirs.routeFd, theirs.netfilterFd]);
     const [routeFd, netfilterFd] = sockets ?? inCopy(() => openSocketsIn(namespaceFd));
@@ -260,7 +260,7 @@ function takeSockets(owner: ProcessIdentity, numbers: number[]): number[] | unde
 function adopt(members: Member[]): WayOut | undefined {
   for (const { monitor, slirp } of members) {
     if (!slirp) continue;
-    const exitFd = openOf(monitor, slirp.exitFd, O_WRONLY | O_NONBLOCK); // ENXIO where slirp4netns has ended: fifo(7)
+    const exitFd = openOfProcess(monitor, `fd/${slirp.exitFd}`, O_WRONLY | O_NONBLOCK); // ENXIO where slirp4netns has ended: fifo(7)
     if (exitFd === undefined) continue;
     let pidfd: number | undefined;
     unlessErrno(["ESRCH"], () => {
@@ -269,17 +269,6 @@ function adopt(members: Member[]): WayOut | undefined {
     if (pidfd !== undefined && isAlive(slirp)) return { ...slirp, exitFd, pidfd };
     for (const fd of [exitFd, pidfd]) if (fd !== undefined) close(fd);
   }
-  return undefined;
-}
-
-/** Undefined where that process has ended: it is compared after opening. */
-function openOf(owner: ProcessIdentity, number: number, flags: number): number | undefined {
-  let fd: number | undefined;
-  unlessErrno(["ENOENT", "ESRCH", "ENXIO"], () => {
-    fd = open(`/proc/${owner.pid}/fd/${number}`, flags);
-  });
-  if (fd === undefined || isAlive(owner)) return fd;
-  close(fd);
   return undefined;
 }
 

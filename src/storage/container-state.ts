@@ -129,6 +129,23 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identity.bootId === bootId() && startTimeOf(identity.pid) === identity.startTime;
 }
 
+/**
+ * Opens what is called `name` in that very process's folder of proc(5); undefined where the process has ended: it is
+ * compared after opening. A symlink there gives EACCES too where its process ends just then (fs/proc/base.c, proc_fd_access_allowed).
+ */
+export function openOfProcess(identity: ProcessIdentity, name: string, flags: number): number | undefined {
+  let fd: number | undefined;
+  try {
+    fd = open(`/proc/${identity.pid}/${name}`, flags);
+  } catch (error) {
+    const hasGone = hasCode(error, "ENOENT", "ESRCH", "ENXIO") || (hasCode(error, "EACCES") && !isAlive(identity));
+    if (!hasGone) throw error;
+  }
+  if (fd === undefined || isAlive(identity)) return fd;
+  closeSync(fd);
+  return undefined;
+}
+
 /** This process, for a record. */
 export function identify(pid: number): ProcessIdentity {
   return { pid, startTime: startTimeOf(pid) ?? 0, bootId: bootId() };
