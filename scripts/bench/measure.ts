@@ -61,7 +61,7 @@ export async function usage({ run, prepare }: { run: string[]; prepare?: () => v
   const command = ["time", "--format=%U %S", `--output=${file}`, ...run];
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
   let peakBytes = 0;
-  while (child.exitCode === null) {
+  while (child.exitCode === null && child.signalCode === null) {
     const now = descendants(child.pid).reduce((sum, pid) => sum + memoryOf(pid), 0);
     peakBytes = Math.max(peakBytes, now);
     await Bun.sleep(20);
